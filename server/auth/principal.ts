@@ -1,0 +1,20 @@
+/** What credentials may do; declared by every procedure. */
+export const permissions = [
+  "workflows:read",
+  "workflows:write",
+  "runs:read",
+  "runs:write",
+  "schedules:read",
+  "schedules:write",
+  "connectors:read",
+] as const;
+export type Permission = (typeof permissions)[number];
+
+/** Who asks, for which organization, and what they may do. Resolved anew on every request. */
+export interface Principal {
+  readonly kind: "user" | "api_key";
+  /** User id or API key id. */
+  readonly id: string;
+  readonly organizationId: string;
+  readonly permissions: ReadonlySet<Permission>;
+}
