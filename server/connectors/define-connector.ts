@@ -1,0 +1,176 @@
+import { z } from "zod";
+import type { RetryPolicy } from "../workflows/document.js";
+
+/** `{field: value}` with JSON values. */
+export type JsonObject = Record<string, unknown>;
+
+/** Writes a line that belongs to the run and block it is called in; fields must not hold secrets. */
+export interface BlockLogger {
+  info(message: string, fields?: JsonObject): void;
+  warn(message: string, fields?: JsonObject): void;
+  error(message: string, fields?: JsonObject): void;
+}
+
+/** What a running block knows about itself. */
+export interface BlockContext {
+  readonly organizationId: string;
+  readonly runId: string;
+  readonly blockId: string;
+  /** 1 for the first try. */
+  readonly attempt: number;
+  /** `{runId}:{blockId}`, the same on every attempt: hand it to services that accept idempotency keys. */
+  readonly idempotencyKey: string;
+  /** Aborts when the run is canceled, the block's timeout passes or the server gives the run back. */
+  readonly signal: AbortSignal;
+  readonly log: BlockLogger;
+}
+
+/**
+ * A failure that says whether another attempt can help. Thrown values of any other class count as retryable with
+ * code `block_failed`. `message` is shown to users: it must hold no secret.
+ */
+export class BlockError extends Error {
+  /** Holds for errors of another copy of this package too, which a connector module may have loaded. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === "BlockError" && "isRetryable" in value;
+  }
+
+  readonly code: string;
+  readonly isRetryable: boolean;
+  /** Earliest next attempt, in milliseconds from now, when the far side asked for one. */
+  readonly retryAfterMs: number | null;
+
+  constructor(
+    code: string,
+    message: string,
+    options: { isRetryable?: boolean; retryAfterMs?: number | null } = {},
+  ) {
+    super(message);
+    this.name = "BlockError";
+    this.code = code;
+    this.isRetryable = options.isRetryable ?? false;
+    this.retryAfterMs = options.retryAfterMs ?? null;
+  }
+}
+
+/** `pure` may be repeated and folded; `idempotent` may be repeated; `unsafe` must not run twice by itself. */
+export type Effect = "pure" | "idempotent" | "unsafe";
+
+/** What every connector tells about itself. */
+export interface ConnectorFacts<
+  Params extends z.ZodObject = z.ZodObject,
+  Outputs extends z.ZodObject = z.ZodObject,
+> {
+  /** Stable identifier in documents: lower-case words joined by `_`. */
+  readonly type: string;
+  readonly name: string;
+  readonly description: string;
+  readonly category: string;
+  readonly params: Params;
+  /** Names and shapes of what later blocks may reference. */
+  readonly outputs: Outputs;
+  readonly examples: readonly { readonly title: string; readonly params: JsonObject }[];
+}
+
+/** Starts a run; its output is the run's input. */
+export interface TriggerConnector extends ConnectorFacts {
+  readonly kind: "trigger";
+}
+
+/** Does work in one durable step per attempt. */
+export interface ComputeConnector extends ConnectorFacts {
+  readonly kind: "compute";
+  readonly effect: Effect;
+  readonly retry: RetryPolicy;
+  /** Milliseconds an attempt may take when the block sets no `timeoutMs`. */
+  readonly timeoutMs: number;
+  /** `params` is parsed by the schema, `hidden` ones included; the return value is checked against `outputs`. */
+  run(params: JsonObject, context: BlockContext): Promise<JsonObject>;
+}
+
+/** Parks the run until an instant without holding a worker. */
+export interface WaitConnector extends ConnectorFacts {
+  readonly kind: "wait";
+  /** Milliseconds to wait from `now`; `params` is parsed by the schema. */
+  waitMs(params: JsonObject, now: Date): number;
+  /** The output once the time has come. */
+  resume(now: Date): JsonObject;
+}
+
+export type Connector = TriggerConnector | ComputeConnector | WaitConnector;
+
+interface ConnectorDefinition<Params extends z.ZodObject, Outputs extends z.ZodObject> {
+  readonly type: string;
+  readonly description: string;
+  readonly params: Params;
+  readonly outputs: Outputs;
+  /** Does one attempt. Throw `BlockError` to say whether a retry can help. */
+  run(params: z.output<Params>, context: BlockContext): Promise<z.input<Outputs>> | z.input<Outputs>;
+  readonly name?: string;
+  readonly category?: string;
+  readonly effect?: Effect;
+  readonly retry?: RetryPolicy;
+  readonly timeoutMs?: number;
+  readonly examples?: readonly { readonly title: string; readonly params: JsonObject }[];
+}
+
+/** Longest time an attempt may take when neither block nor connector says otherwise, in milliseconds. */
+export const DEFAULT_TIMEOUT_MS = 60_000;
+
+/**
+ * Makes a connector from its Zod schemas and its `run`. Defaults: the type as name, category `custom`, effect
+ * `unsafe`, one attempt, 60 s.
+ * @throws Error when `type` is not lower-case words joined by `_`.
+ */
+export function defineConnector<Params extends z.ZodObject, Outputs extends z.ZodObject>(
+  definition: ConnectorDefinition<Params, Outputs>,
+): ComputeConnector {
+  if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(definition.type)) {
+    throw new Error(`Connector type "${definition.type}" must be lower-case words joined by _.`);
+  }
+  return {
+    kind: "compute",
+    type: definition.type,
+    name: definition.name ?? definition.type,
+    description: definition.description,
+    category: definition.category ?? "custom",
+    effect: definition.effect ?? "unsafe",
+    retry: definition.retry ?? { maxAttempts: 1 },
+    timeoutMs: definition.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    params: definition.params,
+    outputs: definition.outputs,
+    examples: definition.examples ?? [],
+    run: async (params, context) => definition.run(params as z.output<Params>, context),
+  };
+}
+
+/**
+ * Marks a key of `params` that no client sees or sets; the server fills it (a token, say). A mark deeper inside only
+ * keeps the key out of descriptions. Marks live in Zod's own metadata, so that they survive `.describe()`,
+ * `.optional()` and another copy of this package.
+ */
+export function hidden<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.meta({ "x-hidden": true });
+}
+
+/** Marks a parameter in which `{{secrets.NAME}}` is allowed. */
+export function secret<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.meta({ "x-secret-capable": true });
+}
+
+/** The marks of a parameter schema, those inside `optional`, `default`, `nullable` and other wrappers included. */
+export function marksOf(schema: z.core.$ZodType): { readonly isHidden: boolean; readonly isSecret: boolean } {
+  const metadata = z.globalRegistry.get(schema);
+  const wrapped = wrappedSchema(schema);
+  const inner = wrapped === undefined ? { isHidden: false, isSecret: false } : marksOf(wrapped);
+  return {
+    isHidden: metadata?.["x-hidden"] === true || inner.isHidden,
+    isSecret: metadata?.["x-secret-capable"] === true || inner.isSecret,
+  };
+}
+
+function wrappedSchema(schema: z.core.$ZodType): z.core.$ZodType | undefined {
+  const definition = (schema as z.core.$ZodTypes)._zod.def;
+  if ("innerType" in definition) return definition.innerType;
+  return definition.type === "pipe" ? definition.in : undefined;
+}
