@@ -1,0 +1,155 @@
+import type { z } from "zod";
+import { type BlockType, parameterUse } from "./block-types.js";
+import { describeIssue } from "./schema-issue.js";
+import { kindOf, type ValueKind, type ValueKinds } from "./value-kind.js";
+
+type Path = readonly PropertyKey[];
+type Issue = z.core.$ZodIssue;
+
+/** A text in the parameters that gets its value only when the block runs. */
+export interface TemplateValue {
+  readonly path: Path;
+  readonly kinds: ValueKinds;
+}
+
+/** One thing in the parameters that their schema does not take. */
+export interface ParamProblem {
+  readonly path: Path;
+  /** What was expected, as a clause. */
+  readonly expected: string;
+  readonly template: TemplateValue | null;
+}
+
+/** A value of each kind that coercing schemas take as well. */
+const samples: Readonly<Record<ValueKind, unknown>> = {
+  string: "1",
+  number: 1,
+  boolean: true,
+  object: {},
+  array: [],
+  null: null,
+};
+
+/** Where the templates are: a tree along their paths. */
+interface TemplateTree {
+  template: TemplateValue | null;
+  readonly children: Map<PropertyKey, TemplateTree>;
+}
+
+/**
+ * What the type's schema does not take, hidden and unknown parameters aside. A template stands for any value of its
+ * kinds: it is at fault only when no kind fits; formats, ranges and its inside are left to the run.
+ */
+export function checkParams(
+  type: BlockType,
+  params: object,
+  templates: readonly TemplateValue[],
+): ParamProblem[] {
+  const tree = plantTree(templates);
+  const problems = problemsOf(type, params, tree, 0);
+  const blamed = new Set(problems.map(({ template }) => template).filter((template) => template !== null));
+  // Another round tries another kind of each template; what is not blamed in every round can fit.
+  for (let round = 1; [...blamed].some(({ kinds }) => round < kinds.length); round += 1) {
+    const again = new Set(problemsOf(type, params, tree, round).map(({ template }) => template));
+    for (const template of blamed) if (!again.has(template)) blamed.delete(template);
+  }
+  return problems.filter(({ template }) => template === null || blamed.has(template));
+}
+
+function plantTree(templates: readonly TemplateValue[]): TemplateTree {
+  const root: TemplateTree = { template: null, children: new Map() };
+  for (const template of templates) {
+    let node = root;
+    for (const step of template.path) {
+      const next = node.children.get(step) ?? { template: null, children: new Map() };
+      node.children.set(step, next);
+      node = next;
+    }
+    node.template = template;
+  }
+  return root;
+}
+
+function problemsOf(type: BlockType, params: object, tree: TemplateTree, round: number): ParamProblem[] {
+  return parseIssues(type.params, fill(params, tree, round))
+    .filter(({ code, path: [name] }) => {
+      if (name === undefined) return code !== "unrecognized_keys";
+      return parameterUse(type, String(name)) !== "hidden";
+    })
+    .flatMap((issue) => judge(issue, [], tree, round));
+}
+
+/** A schema that throws or needs to wait cannot be asked before the run; the run itself will tell. */
+function parseIssues(schema: z.ZodType, value: unknown): readonly Issue[] {
+  try {
+    return schema.safeParse(value).error?.issues ?? [];
+  } catch {
+    return [];
+  }
+}
+
+/** Holds an issue against a literal value, against a template, or against nobody. */
+function judge(issue: Issue, base: Path, tree: TemplateTree, round: number): ParamProblem[] {
+  const path = [...base, ...issue.path];
+  const { template, isOnTheWay } = findTemplate(path, tree);
+  const problem = { path, expected: describeIssue(issue), template };
+  if (template !== null) {
+    const isRoot = path.length === template.path.length;
+    const isAtFault =
+      isRoot && template.kinds !== "any" && isWrongKind(issue, kindOf(sampleOf(template, round)));
+    return isAtFault ? [problem] : [];
+  }
+  if (!isOnTheWay) return [problem];
+  if (issue.code === "custom") return [];
+  if (issue.code !== "invalid_union") return [problem];
+  const options = issue.errors.map((errors) => errors.flatMap((error) => judge(error, path, tree, round)));
+  return options.sort((a, b) => a.length - b.length)[0] ?? [];
+}
+
+/** The template at the path or above it, or else whether the path leads to one. */
+function findTemplate(
+  path: Path,
+  tree: TemplateTree,
+): { template: TemplateValue | null; isOnTheWay: boolean } {
+  let node: TemplateTree | undefined = tree;
+  for (const step of path) {
+    if (node === undefined || node.template !== null) break;
+    node = node.children.get(step);
+  }
+  return { template: node?.template ?? null, isOnTheWay: node !== undefined && node.children.size > 0 };
+}
+
+/** Whether the issue says that no value of this kind would do, rather than that the sample would not. */
+function isWrongKind(issue: Issue, kind: ValueKind): boolean {
+  switch (issue.code) {
+    case "invalid_type":
+      return true;
+    case "invalid_value":
+      return issue.values.every((value) => kindOf(value) !== kind);
+    case "invalid_union":
+      return (
+        issue.errors.length > 0 &&
+        issue.errors.every((errors) =>
+          errors.some((error) => error.path.length === 0 && isWrongKind(error, kind)),
+        )
+      );
+    default:
+      return false;
+  }
+}
+
+function sampleOf({ kinds }: TemplateValue, round: number): unknown {
+  const kind = kinds === "any" ? "string" : kinds[Math.min(round, kinds.length - 1)];
+  return samples[kind ?? "null"];
+}
+
+/** The value with samples in place of the templates; what holds none is not copied. */
+function fill(value: unknown, tree: TemplateTree | undefined, round: number): unknown {
+  if (tree === undefined) return value;
+  if (tree.template !== null) return sampleOf(tree.template, round);
+  if (tree.children.size === 0 || typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((item, index) => fill(item, tree.children.get(index), round));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, fill(item, tree.children.get(key), round)]),
+  );
+}

@@ -1,0 +1,81 @@
+import { z } from "zod";
+
+/** Most blocks in one document. */
+export const MAX_BLOCKS = 500;
+/** Most connections in one document. */
+export const MAX_CONNECTIONS = 2_000;
+/** Longest name of a workflow or block, in characters. */
+export const MAX_NAME_LENGTH = 200;
+
+/**
+ * Block ids appear in references, step names and edges, so they are plain words: a letter or underscore, then
+ * letters, digits, underscores or dashes, 64 characters at most; `trigger`, `vars`, `secrets` and
+ * `__proto__` are taken.
+ */
+export const BLOCK_ID_PATTERN = /^(?!(?:trigger|vars|secrets|__proto__)$)[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
+
+/** How often and how fast a failed attempt of a block is tried again; times in milliseconds. */
+export const RetryPolicy = z.object({
+  maxAttempts: z.int().min(1).max(20).optional(),
+  initialMs: z.int().min(0).max(3_600_000).optional(),
+  maxMs: z.int().min(0).max(86_400_000).optional(),
+  factor: z.number().min(1).max(10).optional(),
+});
+export type RetryPolicy = z.infer<typeof RetryPolicy>;
+
+/** One block. `params` is checked against its connector by validation, not by this schema. */
+export const Block = z.looseObject({
+  id: z
+    .string()
+    .regex(BLOCK_ID_PATTERN, "a block id is 1 to 64 letters, digits, _ or -, starting with a letter or _"),
+  type: z.string().min(1).max(100),
+  name: z.string().min(1).max(MAX_NAME_LENGTH).optional(),
+  enabled: z.boolean().default(true),
+  params: z.record(z.string(), z.json()).default({}),
+  position: z.object({ x: z.number(), y: z.number() }).optional(),
+  retry: RetryPolicy.optional(),
+  timeoutMs: z.int().min(1).max(86_400_000).optional(),
+  onError: z.enum(["fail", "continue", "branch"]).optional(),
+});
+export type Block = z.infer<typeof Block>;
+
+/** A directed edge; two edges between the same blocks differ by `sourceHandle`. */
+export const Connection = z.looseObject({
+  source: z.string().min(1).max(64),
+  target: z.string().min(1).max(64),
+  sourceHandle: z.string().min(1).max(100).optional(),
+  condition: z.string().min(1).max(2_000).optional(),
+});
+export type Connection = z.infer<typeof Connection>;
+
+const name = z.string().min(1).max(MAX_NAME_LENGTH);
+const description = z.string().max(5_000);
+const tags = z.array(z.string().min(1).max(50)).max(20);
+
+/** What people call a workflow and how they find it. */
+export const Metadata = z.looseObject({
+  name: name.default("Untitled workflow"),
+  description: description.default(""),
+  tags: tags.default([]),
+});
+export type Metadata = z.infer<typeof Metadata>;
+
+/** Metadata as far as a client sets it; nothing is filled in. */
+export const PartialMetadata = z.looseObject({
+  name: name.optional(),
+  description: description.optional(),
+  tags: tags.optional(),
+});
+export type PartialMetadata = z.infer<typeof PartialMetadata>;
+
+/** The whole workflow as data. Every part that a client leaves out gets its empty value; unknown fields are kept. */
+export const WorkflowDocument = z
+  .looseObject({
+    version: z.string().max(20).default("1.0.0"),
+    metadata: Metadata.default({ name: "Untitled workflow", description: "", tags: [] }),
+    blocks: z.array(Block).max(MAX_BLOCKS).default([]),
+    connections: z.array(Connection).max(MAX_CONNECTIONS).default([]),
+    variables: z.record(z.string(), z.json()).default({}),
+  })
+  .meta({ id: "WorkflowDocument" });
+export type WorkflowDocument = z.infer<typeof WorkflowDocument>;

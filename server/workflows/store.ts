@@ -1,0 +1,277 @@
+import { randomUUID } from "node:crypto";
+import { and, arrayContains, eq, ilike, isNull, or } from "drizzle-orm";
+import type { Db } from "../db/client.js";
+import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
+import { workflows, workflowVersions } from "../db/schema/index.js";
+import { isUuid } from "../db/uuid.js";
+import type { WorkflowDocument } from "./document.js";
+
+/** A workflow with the document of one of its versions. */
+export interface StoredWorkflow {
+  readonly id: string;
+  readonly workflow: WorkflowDocument;
+  readonly version: number;
+  readonly versionId: string;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** A row of the list: everything but the document. */
+export interface WorkflowSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly description: string;
+  readonly tags: string[];
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** A row of the list of versions. */
+export interface VersionSummary {
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly createdBy: string;
+}
+
+/** What a new version is written with. */
+export interface NewVersion {
+  readonly document: WorkflowDocument;
+  readonly version: number;
+  readonly createdBy: string;
+  readonly now: Date;
+}
+
+const headColumns = {
+  id: workflows.id,
+  workflow: workflowVersions.document,
+  version: workflows.version,
+  versionId: workflows.versionId,
+  createdAt: workflows.createdAt,
+  updatedAt: workflows.updatedAt,
+};
+
+const isHere = (organizationId: string, id: string) =>
+  and(eq(workflows.id, id), eq(workflows.organizationId, organizationId), isNull(workflows.removedAt));
+
+/** Writes a workflow and its version 1 in one statement. */
+export async function insertWorkflow(
+  db: Db,
+  organizationId: string,
+  { document, createdBy, now }: Omit<NewVersion, "version">,
+): Promise<StoredWorkflow> {
+  const id = randomUUID();
+  const versionId = randomUUID();
+  const head = db.$with("head").as(
+    db
+      .insert(workflows)
+      .values({
+        id,
+        organizationId,
+        ...listed(document),
+        version: 1,
+        versionId,
+        createdAt: now,
+        updatedAt: now,
+      })
+      .returning({ id: workflows.id }),
+  );
+  await db.with(head).insert(workflowVersions).values({
+    id: versionId,
+    organizationId,
+    workflowId: id,
+    version: 1,
+    document,
+    createdAt: now,
+    createdBy,
+  });
+  return { id, workflow: document, version: 1, versionId, createdAt: now, updatedAt: now };
+}
+
+/** The workflow with its newest document, or null. */
+export async function findWorkflow(
+  db: Db,
+  organizationId: string,
+  id: string,
+): Promise<StoredWorkflow | null> {
+  if (!isUuid(id)) return null;
+  const [row] = await db
+    .select(headColumns)
+    .from(workflows)
+    .innerJoin(workflowVersions, eq(workflowVersions.id, workflows.versionId))
+    .where(isHere(organizationId, id));
+  return row ?? null;
+}
+
+/**
+ * Same as `findWorkflow`, with the row locked until the transaction ends; runs may still start meanwhile. Two
+ * statements, because a join that had to wait for the lock would look for the document of the version before.
+ */
+export async function lockWorkflow(
+  db: Db,
+  organizationId: string,
+  id: string,
+): Promise<StoredWorkflow | null> {
+  if (!isUuid(id)) return null;
+  const [locked] = await db
+    .select({
+      versionId: workflows.versionId,
+      version: workflows.version,
+      createdAt: workflows.createdAt,
+      updatedAt: workflows.updatedAt,
+    })
+    .from(workflows)
+    .where(isHere(organizationId, id))
+    .for("no key update");
+  if (locked === undefined) return null;
+  const [version] = await db
+    .select({ workflow: workflowVersions.document })
+    .from(workflowVersions)
+    .where(eq(workflowVersions.id, locked.versionId));
+  return version === undefined ? null : { id, ...locked, ...version };
+}
+
+/** Which version a run takes: the newest, or the numbered one; null when there is none. */
+export async function findVersion(
+  db: Db,
+  organizationId: string,
+  id: string,
+  version: number | null,
+): Promise<{ readonly versionId: string; readonly version: number } | null> {
+  if (!isUuid(id)) return null;
+  const [row] = await db
+    .select({ versionId: workflowVersions.id, version: workflowVersions.version })
+    .from(workflows)
+    .innerJoin(
+      workflowVersions,
+      version === null
+        ? eq(workflowVersions.id, workflows.versionId)
+        : and(eq(workflowVersions.workflowId, workflows.id), eq(workflowVersions.version, version)),
+    )
+    .where(isHere(organizationId, id));
+  return row ?? null;
+}
+
+/** The document of a version by the version's own id, also of a removed workflow, or null. */
+export async function findDocument(
+  db: Db,
+  organizationId: string,
+  versionId: string,
+): Promise<WorkflowDocument | null> {
+  const [row] = await db
+    .select({ document: workflowVersions.document })
+    .from(workflowVersions)
+    .where(and(eq(workflowVersions.id, versionId), eq(workflowVersions.organizationId, organizationId)));
+  return row?.document ?? null;
+}
+
+/** Writes the next version and moves the head to it; the caller holds the row lock. */
+export async function insertVersion(
+  db: Db,
+  organizationId: string,
+  workflowId: string,
+  { document, version, createdBy, now }: NewVersion,
+): Promise<void> {
+  const versionId = randomUUID();
+  await Promise.all([
+    db
+      .insert(workflowVersions)
+      .values({ id: versionId, organizationId, workflowId, version, document, createdAt: now, createdBy }),
+    db
+      .update(workflows)
+      .set({ ...listed(document), version, versionId, updatedAt: now })
+      .where(and(eq(workflows.id, workflowId), eq(workflows.organizationId, organizationId))),
+  ]);
+}
+
+/** Marks the workflow removed; false when there is none. Its versions stay for the runs that are pinned to them. */
+export async function removeWorkflow(
+  db: Db,
+  organizationId: string,
+  id: string,
+  now: Date,
+): Promise<boolean> {
+  if (!isUuid(id)) return false;
+  const rows = await db
+    .update(workflows)
+    .set({ removedAt: now })
+    .where(isHere(organizationId, id))
+    .returning({ id: workflows.id });
+  return rows.length > 0;
+}
+
+/** Newest first; `search` looks in name and description, `tag` for one tag. */
+export async function listWorkflows(
+  db: Db,
+  organizationId: string,
+  window: PageWindow,
+  filter: { readonly search?: string | undefined; readonly tag?: string | undefined },
+): Promise<Page<WorkflowSummary>> {
+  const page = keyset(workflows.createdAt, workflows.id, window);
+  const pattern = filter.search === undefined ? undefined : `%${filter.search.replace(/[\\%_]/g, "\\$&")}%`;
+  const { id, name, description, tags, version, createdAt, updatedAt } = workflows;
+  const rows = await db
+    .select({ id, name, description, tags, version, createdAt, updatedAt })
+    .from(workflows)
+    .where(
+      page.where(
+        eq(workflows.organizationId, organizationId),
+        isNull(workflows.removedAt),
+        pattern === undefined ? undefined : or(ilike(name, pattern), ilike(description, pattern)),
+        filter.tag === undefined ? undefined : arrayContains(tags, [filter.tag]),
+      ),
+    )
+    .orderBy(...page.order)
+    .limit(page.limit);
+  return toPage(rows, window, (row) => row);
+}
+
+/** Versions of a workflow, newest first. */
+export async function listVersions(
+  db: Db,
+  organizationId: string,
+  workflowId: string,
+  window: PageWindow,
+): Promise<Page<VersionSummary>> {
+  const page = keyset(workflowVersions.createdAt, workflowVersions.version, window);
+  const { version, createdAt, createdBy } = workflowVersions;
+  const rows = await db
+    .select({ id: version, version, createdAt, createdBy })
+    .from(workflowVersions)
+    .where(
+      page.where(
+        eq(workflowVersions.workflowId, workflowId),
+        eq(workflowVersions.organizationId, organizationId),
+      ),
+    )
+    .orderBy(...page.order)
+    .limit(page.limit);
+  return toPage(rows, window, ({ id: _, ...row }) => row);
+}
+
+/** One numbered snapshot of a workflow that is still there, or null. */
+export async function findSnapshot(
+  db: Db,
+  organizationId: string,
+  id: string,
+  version: number,
+): Promise<(VersionSummary & { readonly workflow: WorkflowDocument }) | null> {
+  if (!isUuid(id)) return null;
+  const [row] = await db
+    .select({
+      version: workflowVersions.version,
+      workflow: workflowVersions.document,
+      createdAt: workflowVersions.createdAt,
+      createdBy: workflowVersions.createdBy,
+    })
+    .from(workflows)
+    .innerJoin(workflowVersions, eq(workflowVersions.workflowId, workflows.id))
+    .where(and(isHere(organizationId, id), eq(workflowVersions.version, version)));
+  return row ?? null;
+}
+
+/** What lists show and filter by, copied from the document. */
+function listed(document: WorkflowDocument) {
+  const { name, description, tags } = document.metadata;
+  return { name, description, tags };
+}
