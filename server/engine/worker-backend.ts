@@ -1,0 +1,141 @@
+import type { Backend } from "openworkflow/internal";
+import type { BackendPostgres } from "openworkflow/postgres";
+import type { Sql } from "../db/client.js";
+import { isConnectionLoss } from "../errors/error-body.js";
+import type { ActiveRuns } from "./active-runs.js";
+import { ClaimGate } from "./claim-gate.js";
+import { retryConnectionLoss } from "./connection-retry.js";
+import { releaseSlot, type WorkerNumber, workerPrefix } from "./leases.js";
+
+/** A heartbeat gives up before the next one is due, in milliseconds. */
+const HEARTBEAT_PATIENCE_MS = 14_000;
+
+export interface WorkerBackendOptions {
+  readonly backend: BackendPostgres;
+  /** The pool behind `backend`. */
+  readonly sql: Sql;
+  readonly number: WorkerNumber;
+  readonly activeRuns: ActiveRuns;
+  /** Whether a run may be claimed now. */
+  readonly canClaim: () => boolean;
+  /** Called with why a claim failed. */
+  readonly onClaimFailed: (error: unknown) => void;
+  /** Called soon after a slot has become free. */
+  readonly onSlotFree: () => void;
+  /** Whether the process gives up on the database, at the end of a shutdown. */
+  readonly isOver: () => boolean;
+}
+
+const slotFreeing = new Set<PropertyKey>([
+  "completeWorkflowRun",
+  "failWorkflowRun",
+  "sleepWorkflowRun",
+  "rescheduleWorkflowRunAfterFailedStepAttempt",
+]);
+
+/**
+ * The backend that openworkflow's worker sees. It differs from the plain one so: statements outlast a lost database
+ * connection, `worker_id` names the process, claims go in waves and never fail, and runs that were abandoned take no
+ * more records. A repeated statement is safe: each is fenced by run, status and worker.
+ */
+export function createWorkerBackend(options: WorkerBackendOptions): Backend {
+  const { backend, number, activeRuns } = options;
+  const prefix = workerPrefix(number);
+  const tag = <Params extends { readonly workerId: string }>(params: Params): Params => ({
+    ...params,
+    workerId: prefix + params.workerId,
+  });
+  const retry = <T>(work: () => Promise<T>) => retryConnectionLoss(work, options.isOver);
+  const gate = new ClaimGate(createClaim(options, prefix));
+
+  const overrides: Partial<Backend> = {
+    claimWorkflowRun: ({ workerId }) => gate.request(workerId),
+    extendWorkflowRunLease: (params) => extendLease(options, tag(params)),
+    async getWorkflowRun(params) {
+      const run = await retry(() => backend.getWorkflowRun(params));
+      const { workerId } = run ?? {};
+      return run === null
+        ? null
+        : {
+            ...run,
+            workerId: workerId?.startsWith(prefix) ? workerId.slice(prefix.length) : (workerId ?? null),
+          };
+    },
+    async listStepAttempts(params) {
+      const page = await retry(() => backend.listStepAttempts(params));
+      activeRuns.readHistory(params.workflowRunId, page.data);
+      return page;
+    },
+    async createStepAttempt(params) {
+      const refusal = activeRuns.refusalToStart(params.workflowRunId);
+      if (refusal !== null) throw refusal;
+      return retry(() => backend.createStepAttempt(tag(params)));
+    },
+    async failStepAttempt(params) {
+      const refusal = activeRuns.refusalToRecord(params.workflowRunId);
+      if (refusal !== null) throw refusal;
+      return retry(() => backend.failStepAttempt(tag(params)));
+    },
+  };
+
+  return new Proxy<Backend>(backend, {
+    get(target, key) {
+      const override: unknown = Reflect.get(overrides, key);
+      if (override !== undefined) return override;
+      const method: unknown = Reflect.get(target, key);
+      if (typeof method !== "function") return method;
+      return async (params: unknown) => {
+        try {
+          return await retry(() =>
+            Reflect.apply(method, target, [hasWorkerId(params) ? tag(params) : params]),
+          );
+        } finally {
+          if (slotFreeing.has(key)) setImmediate(options.onSlotFree);
+        }
+      };
+    },
+  });
+}
+
+function hasWorkerId(params: unknown): params is { readonly workerId: string } {
+  return typeof params === "object" && params !== null && "workerId" in params;
+}
+
+/** A claim that answers null instead of failing. */
+function createClaim(options: WorkerBackendOptions, prefix: string) {
+  /** Slots whose last claim may have been granted without our hearing of it. */
+  const doubtful = new Set<string>();
+  return async (slot: string) => {
+    if (!options.canClaim()) return null;
+    const workerId = prefix + slot;
+    try {
+      if (doubtful.has(workerId)) {
+        await releaseSlot(options.sql, workerId);
+        doubtful.delete(workerId);
+      }
+      return await options.backend.claimWorkflowRun({ workerId, leaseDurationMs: 30_000 });
+    } catch (error) {
+      if (isConnectionLoss(error)) doubtful.add(workerId);
+      options.onClaimFailed(error);
+      return null;
+    }
+  };
+}
+
+/** Extends a lease; a lease that is gone ends the pass over the run quietly. */
+async function extendLease(
+  { backend, activeRuns, isOver }: WorkerBackendOptions,
+  params: Parameters<Backend["extendWorkflowRunLease"]>[0],
+): ReturnType<Backend["extendWorkflowRunLease"]> {
+  const startedAt = performance.now();
+  try {
+    return await retryConnectionLoss(
+      () => backend.extendWorkflowRunLease(params),
+      () => isOver() || performance.now() - startedAt > HEARTBEAT_PATIENCE_MS,
+    );
+  } catch (error) {
+    if (!isConnectionLoss(error)) activeRuns.abandon(params.workflowRunId, "lease_lost");
+    // openworkflow would print the error; nobody waits for this promise.
+    return new Promise(() => {});
+  }
+}
