@@ -1,0 +1,77 @@
+import type { Logger } from "pino";
+import type { Sql } from "../db/client.js";
+import type { ScheduleService } from "./service.js";
+import { SCHEDULE_CHANNEL } from "./store.js";
+
+/** Longest sleep between two looks, in milliseconds; covers a lost notification and a moved clock. */
+const MAX_SLEEP_MS = 30_000;
+/** Shortest sleep, in milliseconds: another process may hold the row that is due. */
+const MIN_SLEEP_MS = 20;
+/** Pause after a failure, in milliseconds. */
+const RETRY_MS = 1_000;
+/** How many due schedules one process fires at the same time. */
+const CONCURRENCY = 4;
+
+export interface SchedulerOptions {
+  readonly schedules: ScheduleService;
+  /** Pool whose connection listens for changed schedules. */
+  readonly sql: Sql;
+  readonly now: () => Date;
+  readonly logger: Logger;
+}
+
+/** A running scheduler; `stop` waits for what it is firing. */
+export interface Scheduler {
+  stop(): Promise<void>;
+}
+
+/** Starts the loop that fires due schedules: it sleeps until the next instant and wakes when a schedule changes. */
+export async function startScheduler({ schedules, sql, now, logger }: SchedulerOptions): Promise<Scheduler> {
+  const controller = new AbortController();
+  let wake = () => {};
+  let isWoken = false;
+  const listening = await sql.listen(SCHEDULE_CHANNEL, () => {
+    isWoken = true;
+    wake();
+  });
+
+  const sleep = (milliseconds: number) =>
+    new Promise<void>((resolve) => {
+      if (isWoken || controller.signal.aborted) return resolve();
+      const timer = setTimeout(resolve, milliseconds);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+
+  /** One lane fires until nothing is due. */
+  const drain = async (): Promise<void> => {
+    while (!controller.signal.aborted && (await schedules.fireDue()));
+  };
+
+  const loop = async (): Promise<void> => {
+    while (!controller.signal.aborted) {
+      isWoken = false;
+      try {
+        await Promise.all(Array.from({ length: CONCURRENCY }, drain));
+        const dueAt = await schedules.nextDueAt();
+        const untilDue = dueAt === null ? MAX_SLEEP_MS : dueAt.getTime() - now().getTime();
+        await sleep(Math.min(Math.max(untilDue, MIN_SLEEP_MS), MAX_SLEEP_MS));
+      } catch (error) {
+        logger.error({ err: error }, "Firing schedules failed; trying again.");
+        await sleep(RETRY_MS);
+      }
+    }
+  };
+
+  const running = loop();
+  return {
+    async stop() {
+      controller.abort();
+      wake();
+      await running;
+      await listening.unlisten();
+    },
+  };
+}
