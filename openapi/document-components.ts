@@ -1,0 +1,71 @@
+import type { oas31 } from "zod-openapi";
+
+/** Credentials that every protected operation accepts, any one of them. */
+export const securitySchemes = {
+  bearer: {
+    type: "http",
+    scheme: "bearer",
+    description: "An API key (fk_…) or a session token as Authorization: Bearer.",
+  },
+  apiKey: { type: "apiKey", in: "header", name: "x-api-key", description: "An API key (fk_…)." },
+  session: {
+    type: "apiKey",
+    in: "cookie",
+    name: "better-auth.session_token",
+    description:
+      "The session cookie of POST /api/auth/sign-in/email; behind https its name starts with __Secure-.",
+  },
+} as const satisfies Record<string, oas31.SecuritySchemeObject>;
+
+/** Header components by name. */
+export const headers = {
+  "x-request-id": {
+    description: "Id of this request in the server's log; yours when you sent one.",
+    schema: { type: "string" },
+  },
+  ETag: {
+    description: "Version of the workflow in double quotes, for If-Match.",
+    schema: { type: "string" },
+    example: '"7"',
+  },
+  Location: { description: "Path of what was made.", schema: { type: "string" } },
+  "Retry-After": { description: "Seconds until a request is accepted again.", schema: { type: "integer" } },
+  "RateLimit-Limit": { description: "Requests per minute of this principal.", schema: { type: "integer" } },
+  "RateLimit-Remaining": { description: "Requests left in this window.", schema: { type: "integer" } },
+  "RateLimit-Reset": { description: "Seconds until the window ends.", schema: { type: "integer" } },
+} as const satisfies Record<string, oas31.HeaderObject>;
+
+/** Name of a header component. */
+export type HeaderName = keyof typeof headers;
+
+/** Request header components by name. */
+export const parameters = {
+  IfMatch: {
+    name: "If-Match",
+    in: "header",
+    required: false,
+    description:
+      "Version of your last read, bare or in double quotes. The write is refused when there is a newer one.",
+    schema: { type: "string", pattern: '^(?:[1-9]\\d{0,9}|"[1-9]\\d{0,9}")$' },
+    example: "7",
+  },
+  IdempotencyKey: {
+    name: "Idempotency-Key",
+    in: "header",
+    required: false,
+    description: "Same key, same input: same run. Scoped to the organization and the workflow.",
+    schema: { type: "string", minLength: 1, maxLength: 255 },
+    example: "order-1042",
+  },
+} as const satisfies Record<string, oas31.ParameterObject>;
+
+/** What each tag groups; a tag that is used must stand here. */
+export const tagDescriptions: Readonly<Record<string, string>> = {
+  workflows: "Workflows as data: create, read, edit, version.",
+  runs: "Start runs, watch them, cancel them.",
+  schedules: "Start runs by the clock.",
+  connectors: "The block types that workflows may use.",
+  errors: "The stable error codes.",
+  auth: "Accounts, sessions, organizations and API keys. Errors here have the shape {code, message}.",
+  platform: "Health, metrics and this document.",
+};

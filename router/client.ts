@@ -1,0 +1,39 @@
+import { createTRPCClient, httpBatchLink, type TRPCClient } from "@trpc/client";
+import type { AppRouter } from "./index.js";
+
+export type { AppRouter } from "./index.js";
+
+/** Where the server is and who asks. Of `apiKey` and `token` one is enough; a browser page may do with its cookie. */
+export interface FlowkeepClientOptions {
+  /** Origin of the server, such as `http://localhost:3000`. */
+  readonly url: string;
+  /** An API key, `fk_…`. */
+  readonly apiKey?: string;
+  /** A session token, as `set-auth-token` of a sign-in gives it. */
+  readonly token?: string;
+  /** Sent with every request, over what the other options say. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly fetch?: typeof globalThis.fetch;
+}
+
+/** Calls made in the same tick share a request, at most this many; the server takes no more. */
+const MAX_BATCH_SIZE = 50;
+/** Longer query batches are split: Node refuses heads above 16 KiB. */
+const MAX_URL_LENGTH = 8_000;
+
+/** Makes a client whose methods, inputs and answers are typed by the server's router. Opens no connection by itself. */
+export function createFlowkeepClient(options: FlowkeepClientOptions): TRPCClient<AppRouter> {
+  const { url, apiKey, token, headers, fetch } = options;
+  const bearer = apiKey ?? token;
+  return createTRPCClient<AppRouter>({
+    links: [
+      httpBatchLink({
+        url: `${url.replace(/\/+$/, "")}/trpc`,
+        maxItems: MAX_BATCH_SIZE,
+        maxURLLength: MAX_URL_LENGTH,
+        headers: { ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }), ...headers },
+        ...(fetch === undefined ? {} : { fetch }),
+      }),
+    ],
+  });
+}

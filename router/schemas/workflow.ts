@@ -1,0 +1,130 @@
+import { z } from "zod";
+import { Metadata, PartialMetadata, WorkflowDocument } from "../../server/workflows/document.js";
+import { ExpectedVersion, Id, Instant, pageInput, pageOf, Version } from "./common.js";
+
+const emptyDocument = { version: "1.0.0", blocks: [], connections: [], variables: {} };
+
+export const CreateWorkflowInput = z.object({
+  metadata: PartialMetadata.optional().meta({ description: "Goes over the metadata of the document." }),
+  workflow: WorkflowDocument.default({ ...emptyDocument, metadata: Metadata.parse({}) }),
+});
+
+export const Workflow = z
+  .object({
+    id: z.uuid(),
+    workflow: WorkflowDocument,
+    version: Version,
+    createdAt: Instant,
+    updatedAt: Instant,
+  })
+  .meta({ id: "Workflow" });
+
+export const ListWorkflowsInput = z.object({
+  search: z.string().min(1).max(200).optional().meta({ description: "Text in name or description." }),
+  tag: z.string().min(1).max(50).optional().meta({ description: "A tag the workflow carries." }),
+  ...pageInput,
+});
+
+export const WorkflowPage = pageOf(
+  z
+    .object({
+      id: z.uuid(),
+      name: z.string(),
+      description: z.string(),
+      tags: z.array(z.string()),
+      version: Version,
+      createdAt: Instant,
+      updatedAt: Instant,
+    })
+    .meta({ id: "WorkflowSummary" }),
+);
+
+export const WorkflowIdInput = z.object({ id: Id });
+
+export const ReplaceWorkflowInput = z.object({
+  id: Id,
+  workflow: WorkflowDocument,
+  expectedVersion: ExpectedVersion,
+});
+
+export const EditWorkflowInput = z.object({
+  id: Id,
+  ops: z.array(z.unknown()).meta({
+    description:
+      "Edit operations, applied in order, each by itself: add, update, remove, connect, disconnect. A bad one is skipped and explained.",
+  }),
+  dryRun: z.boolean().default(false).meta({ description: "Answer as if applied, write nothing." }),
+  expectedVersion: ExpectedVersion,
+});
+
+export const EditResult = z
+  .object({
+    ok: z
+      .boolean()
+      .meta({ description: "True when nothing was skipped and there are no validation errors." }),
+    workflow: WorkflowDocument,
+    version: Version,
+    applied: z.int().min(0).meta({ description: "How many operations took effect." }),
+    validation_errors: z.array(
+      z
+        .object({
+          block_id: z.string().nullable(),
+          block_type: z.string().nullable(),
+          code: z.string(),
+          field: z.string().optional(),
+          value: z.unknown().optional(),
+          error: z.string(),
+        })
+        .meta({ id: "ValidationError" }),
+    ),
+    skipped_items: z.array(
+      z
+        .object({
+          op_index: z.int().min(0),
+          operation_type: z.string().nullable(),
+          block_id: z.string().nullable(),
+          reason_code: z.string(),
+          reason: z.string(),
+          details: z.record(z.string(), z.unknown()).optional(),
+        })
+        .meta({ id: "SkippedItem" }),
+    ),
+    summary: z.string().meta({ description: "The whole answer as one text for a person or a model." }),
+  })
+  .meta({ id: "EditResult" });
+
+export const VersionInput = z.object({ id: Id, version: Version });
+
+export const ListVersionsInput = z.object({ id: Id, ...pageInput });
+
+const VersionSummary = z
+  .object({ version: Version, createdAt: Instant, createdBy: z.string() })
+  .meta({ id: "VersionSummary" });
+
+export const VersionPage = pageOf(VersionSummary);
+
+export const WorkflowVersion = z
+  .object({
+    id: z.uuid(),
+    version: Version,
+    createdAt: Instant,
+    createdBy: z.string(),
+    workflow: WorkflowDocument,
+  })
+  .meta({ id: "WorkflowVersion" });
+
+export const RestoreInput = z.object({ id: Id, version: Version, expectedVersion: ExpectedVersion });
+
+export const RunWorkflowInput = z.object({
+  id: Id,
+  input: z.json().default({}).meta({ description: "Any JSON value; the output of the trigger block." }),
+  idempotencyKey: z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .meta({ description: "Same key, same input: same run. Over REST also the Idempotency-Key header." }),
+  version: Version.optional().meta({ description: "Run this version instead of the newest." }),
+});
+
+export const RunStarted = z.object({ runId: z.uuid() }).meta({ id: "RunStarted" });

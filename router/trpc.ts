@@ -1,0 +1,99 @@
+import { initTRPC, type TRPCError } from "@trpc/server";
+import type { OpenApiMeta } from "trpc-to-openapi";
+import { z } from "zod";
+import type { Permission } from "../server/auth/principal.js";
+import { AppError } from "../server/errors/app-error.js";
+import { toErrorBody } from "../server/errors/error-body.js";
+import type { ErrorCode } from "../server/errors/error-table.js";
+import { invalidBody } from "../server/errors/invalid-body.js";
+import type { Context } from "./context.js";
+import { findUnsafeInput } from "./unsafe-input.js";
+
+/** How the REST facade answers a success, where it differs from `200` with the output as body. */
+export interface RestMeta {
+  /** Status of success; 204 sends no body. */
+  readonly status?: 201 | 202 | 204;
+  /** Path below `/api` of what was made, for the `Location` header. */
+  readonly location?: (output: never) => string;
+  /** The output's `version` is sent as `ETag`. */
+  readonly hasEtag?: boolean;
+  /** `If-Match` is read into `expectedVersion`. */
+  readonly readsIfMatch?: boolean;
+  /** `Idempotency-Key` is read into `idempotencyKey`. */
+  readonly readsIdempotencyKey?: boolean;
+}
+
+/** What a procedure declares beside its schemas. */
+export type Meta = OpenApiMeta<{
+  /** Permission the principal must hold; absent on public procedures. */
+  readonly permission?: Permission;
+  /** Codes of its own, beside those that every procedure of its kind can answer. */
+  readonly errors?: readonly ErrorCode[];
+  readonly rest?: RestMeta;
+  /** Examples for the document: one of the input's body, one of the output. */
+  readonly examples?: { readonly body?: unknown; readonly output?: unknown };
+}>;
+
+const t = initTRPC
+  .context<Context>()
+  .meta<Meta>()
+  .create({
+    isDev: false,
+    /** Puts the table's code, status and details under `data`; nothing internal gets out. */
+    errorFormatter: ({ shape, error, ctx }) => {
+      const { status, body } = toErrorBody(error, ctx?.requestId ?? null);
+      return {
+        code: shape.code,
+        message: body.message,
+        data: { ...body, code: shape.data.code, httpStatus: status, path: shape.data.path },
+      };
+    },
+  });
+
+export const router = t.router;
+export const mergeRouters = t.mergeRouters;
+
+export const createCallerFactory = t.createCallerFactory;
+
+/**
+ * Looks at the input before its schema does, for every procedure and both doors: what PostgreSQL cannot store is
+ * refused, and an id of the wrong shape names nothing.
+ */
+const guardInput = t.middleware(async ({ getRawInput, meta, next }) => {
+  const input = await getRawInput();
+  const unsafe = findUnsafeInput(input);
+  if (unsafe !== null) throw invalidBody([unsafe]);
+  const result = await next();
+  if (!result.ok && isMisshapenId(result.error, input, meta))
+    throw new AppError("not_found", { cause: result.error });
+  return result;
+});
+
+/** Whether all that the schema refused are values that stand in the path of the REST operation. */
+function isMisshapenId(error: TRPCError, input: unknown, meta: Meta | undefined): boolean {
+  if (error.code !== "BAD_REQUEST" || !(error.cause instanceof z.core.$ZodError)) return false;
+  if (typeof input !== "object" || input === null || meta?.openapi === undefined) return false;
+  const { path } = meta.openapi;
+  const isIdInPath = (key: unknown) =>
+    typeof key === "string" && Object.hasOwn(input, key) && path.includes(`{${key}}`);
+  return error.cause.issues.every((issue) => isIdInPath(issue.path[0]));
+}
+
+/** Order of the contract: 401, then 429, then 403; input comes after. */
+const authorize = t.middleware(async ({ ctx, meta, next }) => {
+  const principal = await ctx.authenticate();
+  await ctx.services.rateLimit.consume(principal, ctx.setHeader);
+  const permission = meta?.permission;
+  if (permission === undefined || !principal.permissions.has(permission)) {
+    throw new AppError("forbidden", {
+      message: `These credentials lack the permission ${permission ?? "?"}.`,
+    });
+  }
+  return next({ ctx: { ...ctx, principal } });
+});
+
+/** For everyone: no identity, no rate limit. */
+export const publicProcedure = t.procedure.use(guardInput);
+
+/** For a principal that holds `meta.permission`. */
+export const procedure = t.procedure.use(authorize).use(guardInput);

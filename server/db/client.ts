@@ -1,0 +1,99 @@
+import { PgDatabase, PgDialect } from "drizzle-orm/pg-core";
+import { type PostgresJsQueryResultHKT, PostgresJsSession } from "drizzle-orm/postgres-js";
+import { createTableRelationsHelpers, extractTablesRelationalConfig } from "drizzle-orm/relations";
+import postgres from "postgres";
+import * as schema from "./schema/index.js";
+
+type Schema = typeof schema;
+
+/** Typed query builder over one pool or one transaction; store functions take it as their first argument. */
+export type Db = PgDatabase<PostgresJsQueryResultHKT, Schema>;
+
+/** The driver's tagged template, on a pool or inside a transaction. */
+export type Sql = postgres.Sql;
+
+/** Both views of one open transaction: what is written through either commits or rolls back together. */
+export interface Transaction {
+  readonly db: Db;
+  readonly sql: Sql;
+}
+
+/** One pool of connections with both views and transactions. */
+export interface Database extends Transaction {
+  /** Runs `work` in one READ COMMITTED transaction; whatever it throws rolls back and is thrown on. */
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export interface DatabaseOptions {
+  /** Most connections in the pool. */
+  readonly max: number;
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName: string;
+}
+
+/**
+ * Opens a pool. Columns come back in camelCase because openworkflow reads its rows so; Drizzle maps by position
+ * and does not mind.
+ */
+export function openDatabase(url: string, options: DatabaseOptions): Database {
+  const pool = postgres(url, {
+    max: options.max,
+    onnotice: () => {},
+    connection: { application_name: options.applicationName },
+    transform: { column: { from: postgres.toCamel } },
+  });
+  const transaction = <T>(work: (tx: Transaction) => Promise<T>) =>
+    inTransaction(pool, (sql) => work({ sql, db: buildDb(sql) }));
+  return {
+    sql: pool,
+    db: buildDb(pool),
+    transaction,
+    close: () => pool.end({ timeout: 5 }),
+  };
+}
+
+const dialect = new PgDialect();
+const relational = extractTablesRelationalConfig(schema, createTableRelationsHelpers);
+const relationalSchema = {
+  fullSchema: schema,
+  schema: relational.tables,
+  tableNamesMap: relational.tableNamesMap,
+};
+
+/**
+ * Builds Drizzle on a client without `drizzle()`, which would replace the driver's date and JSON serializers on the
+ * shared pool and break the engine's own statements.
+ */
+function buildDb(sql: Sql): Db {
+  const client = new Proxy(sql, {
+    get: (target, key) =>
+      key === "begin"
+        ? (work: (sql: Sql) => Promise<unknown>) => inTransaction(target, work)
+        : Reflect.get(target, key),
+  });
+  const session = new PostgresJsSession(client, dialect, relationalSchema, {});
+  return new PgDatabase(dialect, session, relationalSchema) as unknown as Db;
+}
+
+/**
+ * Reserves a connection before BEGIN: under load the driver's own `begin` may let queued statements of others onto
+ * the connection first (https://github.com/porsager/postgres/issues/823).
+ */
+async function inTransaction<T>(pool: Sql, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const reserved = await pool.reserve();
+  let isUsable = true;
+  try {
+    await reserved.unsafe("begin");
+    const result = await work(reserved);
+    await reserved.unsafe("commit");
+    return result;
+  } catch (error) {
+    await reserved.unsafe("rollback").catch(() => {
+      isUsable = false;
+    });
+    throw error;
+  } finally {
+    if (isUsable) reserved.release();
+  }
+}

@@ -1,0 +1,4 @@
+export * from "./auth.js";
+export * from "./run.js";
+export * from "./schedule.js";
+export * from "./workflow.js";

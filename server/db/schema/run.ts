@@ -1,0 +1,55 @@
+import { sql } from "drizzle-orm";
+import { index, integer, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { instant, json } from "./columns.js";
+
+/** What started a run; `kind` is the discriminator, further fields depend on it. */
+export interface RunTrigger {
+  readonly kind: "manual" | "schedule" | "webhook";
+  readonly [field: string]: unknown;
+}
+
+/** States of a run as clients see them. */
+export const runStates = ["pending", "running", "waiting", "completed", "failed", "canceled"] as const;
+export type RunState = (typeof runStates)[number];
+
+/**
+ * One row per run, written in the transaction that creates the engine's run of the same id. `state`, `started_at`
+ * and `finished_at` are kept by a trigger on the engine's table; output and error stay in the engine's row.
+ */
+export const runs = pgTable(
+  "runs",
+  {
+    id: uuid("id").primaryKey(),
+    organizationId: text("organization_id").notNull(),
+    workflowId: uuid("workflow_id").notNull(),
+    workflowVersion: integer("workflow_version").notNull(),
+    versionId: uuid("version_id").notNull(),
+    state: text("state").$type<RunState>().notNull(),
+    input: json<unknown>("input").notNull(),
+    trigger: json<RunTrigger>("trigger").notNull(),
+    triggerKind: text("trigger_kind").$type<RunTrigger["kind"]>().notNull(),
+    idempotencyKey: text("idempotency_key"),
+    createdBy: text("created_by").notNull(),
+    createdAt: instant("created_at").notNull(),
+    startedAt: instant("started_at"),
+    finishedAt: instant("finished_at"),
+  },
+  (table) => [
+    index("runs_organization_created_idx").on(table.organizationId, table.createdAt.desc(), table.id.desc()),
+    index("runs_workflow_created_idx").on(
+      table.organizationId,
+      table.workflowId,
+      table.createdAt.desc(),
+      table.id.desc(),
+    ),
+    index("runs_state_created_idx").on(
+      table.organizationId,
+      table.state,
+      table.createdAt.desc(),
+      table.id.desc(),
+    ),
+    uniqueIndex("runs_idempotency_idx")
+      .on(table.organizationId, table.workflowId, table.idempotencyKey)
+      .where(sql`idempotency_key is not null`),
+  ],
+);
