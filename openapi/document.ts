@@ -3,6 +3,7 @@ import type { RequestHandler } from "express";
 import { generateOpenApiDocument, type OpenApiRouter } from "trpc-to-openapi";
 import { z } from "zod";
 import type { oas31 } from "zod-openapi";
+import { authPaths } from "../server/auth/auth-openapi.js";
 import { completeOperation } from "./complete-operation.js";
 import { headers, parameters, securitySchemes, tagDescriptions } from "./document-components.js";
 import { listOperations, type Operation, REST_PREFIX } from "./operations.js";
@@ -42,7 +43,7 @@ export function buildDocument(router: AnyTRPCRouter): oas31.OpenAPIObject {
     if (own === undefined) throw new Error(`No operation was generated for ${operation.procedurePath}.`);
     paths[path] = { ...paths[path], [method]: completeOperation(own, operation, responses) };
   }
-  Object.assign(paths, platformPaths);
+  Object.assign(paths, authPaths, platformPaths);
   const schemas = generated.components?.schemas ?? {};
   return {
     openapi: "3.1.0",

@@ -36,7 +36,8 @@ const assets = new Set(["/swagger-ui.css", "/swagger-ui-bundle.js", "/favicon-32
 
 /** Swagger UI on `/openapi.json`, served from the installed package without any other host. */
 export function createSwaggerUi(): RequestHandler {
-  const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
+  const require = createRequire(import.meta.url);
+  const folder = dirname(require.resolve("swagger-ui-dist/package.json"));
   const files = express.static(folder, { index: false, redirect: false, maxAge: "1h" });
   const routes = express.Router();
   routes.get("/", (_req, res) => {

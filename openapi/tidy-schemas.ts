@@ -1,3 +1,5 @@
+import type { oas31 } from "zod-openapi";
+
 /** Values that are data, not schemas. */
 const dataKeys = new Set(["example", "examples", "default", "enum", "const"]);
 
@@ -8,7 +10,7 @@ const UNNAMED_REFERENCE = /^#\/components\/schemas\/__schema\d+$/;
 
 /**
  * The same part of a document, easier to read and to generate from: answers may gain fields, so nothing forbids
- * further ones; a `format` says what a long pattern repeats; the unnamed schemas of "any JSON value" become one.
+ * further ones; a `format` says what a long pattern repeats; the unnamed schemas of "any JSON value" are one.
  */
 export function tidySchemas<T>(part: T, isByName = false): T {
   if (Array.isArray(part)) return part.map((item) => tidySchemas(item)) as T;
@@ -36,19 +38,33 @@ function isNoise(key: string, value: unknown, owner: object): boolean {
   }
 }
 
+type Components = Record<string, oas31.SchemaObject | oas31.ReferenceObject>;
+
+const self = { $ref: `#/components/schemas/${JSON_VALUE}` };
+const recursiveJson = JSON.stringify({
+  anyOf: [
+    { type: "string" },
+    { type: "number" },
+    { type: "boolean" },
+    { type: "null" },
+    { type: "array", items: self },
+    { type: "object", additionalProperties: self },
+  ],
+});
+
 /**
- * Schema components, tidied. Zod's `json()` has no name of its own; it is the only recursive schema that may do
- * without.
+ * Schema components, tidied. Zod's `json()` has no name of its own and refers to itself, which generators of types
+ * cannot follow; it becomes a schema that allows anything.
  * @throws Error when another recursive schema has no id.
  */
-export function tidyComponents<Schema>(schemas: Readonly<Record<string, Schema>>): Record<string, Schema> {
-  const unnamed = new Set<string>();
-  const tidied = Object.entries(schemas).map(([name, schema]): [string, Schema] => {
+export function tidyComponents(schemas: Components): Components {
+  const tidied = Object.entries(schemas).map(([name, schema]): [string, Components[string]] => {
     const tidy = tidySchemas(schema);
     if (!UNNAMED.test(name)) return [name, tidy];
-    unnamed.add(JSON.stringify(tidy));
-    return [JSON_VALUE, tidy];
+    if (JSON.stringify(tidy) !== recursiveJson) {
+      throw new Error("A recursive schema has no name: give it an id with .meta({ id }).");
+    }
+    return [JSON_VALUE, { description: "Any JSON value." }];
   });
-  if (unnamed.size > 1) throw new Error("A recursive schema has no name: give it an id with .meta({ id }).");
   return Object.fromEntries(tidied);
 }

@@ -32,7 +32,7 @@ export function createFlowkeepClient(options: FlowkeepClientOptions): TRPCClient
         maxItems: MAX_BATCH_SIZE,
         maxURLLength: MAX_URL_LENGTH,
         headers: { ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }), ...headers },
-        ...(fetch === undefined ? {} : { fetch }),
+        ...(fetch === undefined ? {} : { fetch: (input, init) => fetch(input, init as RequestInit) }),
       }),
     ],
   });

@@ -25,8 +25,3 @@ export interface Context {
   /** Absent on the tRPC door. */
   readonly rest: RestRequest | null;
 }
-
-/** Context of a procedure behind authentication. */
-export interface AuthenticatedContext extends Context {
-  readonly principal: Principal;
-}

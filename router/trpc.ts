@@ -51,8 +51,6 @@ const t = initTRPC
   });
 
 export const router = t.router;
-export const mergeRouters = t.mergeRouters;
-
 export const createCallerFactory = t.createCallerFactory;
 
 /**

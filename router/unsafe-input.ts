@@ -1,7 +1,7 @@
 import type { InputIssue } from "../server/errors/invalid-body.js";
 
 /** Deepest nesting of arrays and objects in an input. */
-export const MAX_INPUT_DEPTH = 100;
+const MAX_INPUT_DEPTH = 100;
 
 /**
  * The first part of an input that PostgreSQL could not store or that would exhaust the stack: a NUL character or half

@@ -34,6 +34,8 @@ export function createApp(services: Services, parts: AppParts): Express {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
+  // Express's own last resort shows stacks in any other environment.
+  app.set("env", "production");
   app.set("trust proxy", config.trustProxy);
 
   app.use(openRequestFacts());

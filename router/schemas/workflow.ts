@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { Metadata, PartialMetadata, WorkflowDocument } from "../../server/workflows/document.js";
+import { SkippedItem } from "../../server/workflows/skip-reasons.js";
+import { ValidationError } from "../../server/workflows/validation-error.js";
 import { ExpectedVersion, Id, Instant, pageInput, pageOf, Version } from "./common.js";
 
 const emptyDocument = { version: "1.0.0", blocks: [], connections: [], variables: {} };
@@ -65,30 +67,8 @@ export const EditResult = z
     workflow: WorkflowDocument,
     version: Version,
     applied: z.int().min(0).meta({ description: "How many operations took effect." }),
-    validation_errors: z.array(
-      z
-        .object({
-          block_id: z.string().nullable(),
-          block_type: z.string().nullable(),
-          code: z.string(),
-          field: z.string().optional(),
-          value: z.unknown().optional(),
-          error: z.string(),
-        })
-        .meta({ id: "ValidationError" }),
-    ),
-    skipped_items: z.array(
-      z
-        .object({
-          op_index: z.int().min(0),
-          operation_type: z.string().nullable(),
-          block_id: z.string().nullable(),
-          reason_code: z.string(),
-          reason: z.string(),
-          details: z.record(z.string(), z.unknown()).optional(),
-        })
-        .meta({ id: "SkippedItem" }),
-    ),
+    validation_errors: z.array(ValidationError.meta({ id: "ValidationError" })),
+    skipped_items: z.array(SkippedItem.meta({ id: "SkippedItem" })),
     summary: z.string().meta({ description: "The whole answer as one text for a person or a model." }),
   })
   .meta({ id: "EditResult" });

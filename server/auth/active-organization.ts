@@ -70,6 +70,7 @@ async function firstOrganization(adapter: Adapter, userId: string): Promise<stri
 export function uniqueSlug(name: string): string {
   const readable = name
     .normalize("NFKD")
+    .replace(/\p{M}+/gu, "")
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-+|-+$/g, "")

@@ -32,7 +32,7 @@ export function describeOperation(operation: AuthOperation): oas31.OperationObje
   };
   const described = { ...rest, tags: ["auth"], responses };
   if (body === undefined) return described;
-  return { ...described, requestBody: { required: true, content: { "application/json": body } } };
+  return { ...described, requestBody: { required: true, content: { "application/json": { ...body } } } };
 }
 
 /** Puts failures together; those of one status stand side by side. */

@@ -63,14 +63,17 @@ const session = shape({
   createdAt: date,
   updatedAt: date,
 });
-const organization = shape({
-  id,
-  name: { type: "string" },
-  slug: text("Unique on this server."),
-  logo: textOrNull,
-  metadata: { type: ["object", "null"], additionalProperties: true },
-  createdAt: date,
-});
+const organization = shape(
+  {
+    id,
+    name: { type: "string" },
+    slug: text("Unique on this server."),
+    logo: textOrNull,
+    metadata: { type: ["object", "null"], additionalProperties: true },
+    createdAt: date,
+  },
+  ["metadata"],
+);
 
 /** Schemas of bodies and answers of the auth routes. */
 export const authSchemas = {

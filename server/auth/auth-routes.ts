@@ -60,6 +60,8 @@ export function createAuthRoutes({ auth, sql, config, baseUrl, logger }: AuthRou
       response.end(text);
       return;
     }
+    // better-auth takes a database that it cannot reach for a missing session; this throws then.
+    if (answer.status === 401 || answer.status >= 500) await sql`select 1`;
     const isEmailKnown = isAboutEmail(text) && (await isEmailTaken(sql, request.body));
     const facts = { path: request.path, isEmailKnown, concealsAccounts: config.authConcealAccounts };
     send(response, translateAuthError(answer.status, text, facts));
@@ -169,6 +171,7 @@ function parserAnswer({ status, type }: z.infer<typeof HttpError>): AuthErrorAns
 
 function send(response: Response, { status, body }: AuthErrorAnswer): void {
   const requestId = response.getHeader("x-request-id");
-  response.removeHeader("content-length");
+  // Those of better-auth's own body.
+  for (const header of ["content-length", "content-type"]) response.removeHeader(header);
   response.status(status).json(status >= 500 && requestId !== undefined ? { ...body, requestId } : body);
 }

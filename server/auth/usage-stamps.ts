@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { Database } from "../db/client.js";
+import { describeCause } from "./describe-cause.js";
 import { sessionLifetime } from "./session-lifetime.js";
 
 /** Writes when keys and sessions were used, many at a time and never in the way of a request. */
@@ -38,7 +39,7 @@ export function createUsageStamps({ database, logger, flushAfterMs }: UsageStamp
       .then(() => stampKeys(database, usedKeys))
       .then(() => slideSessions(database, usedSessions))
       .catch((error: unknown) =>
-        logger.warn({ err: error }, "usage of keys and sessions could not be written"),
+        logger.warn({ cause: describeCause(error) }, "usage of keys and sessions could not be written"),
       );
     return writing;
   };

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ConfigError } from "../config.js";
 import type { BlockTypes } from "../workflows/block-types.js";
 import type { Connector } from "./define-connector.js";
 
@@ -17,14 +18,14 @@ export interface Catalogue extends BlockTypes {
 
 /**
  * Makes the catalogue; it never changes afterwards.
- * @throws Error naming both connectors when two have the same type.
+ * @throws ConfigError naming both connectors when two have the same type.
  */
 export function createCatalogue(connectors: readonly Connector[]): Catalogue {
   const byType = new Map<string, RegisteredConnector>();
   for (const connector of connectors) {
     const other = byType.get(connector.type);
     if (other !== undefined) {
-      throw new Error(
+      throw new ConfigError(
         `Connector type "${connector.type}" is registered twice, as "${other.name}" and as "${connector.name}"; ` +
           "give one of them another type.",
       );

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
+import { ConfigError } from "../config.js";
 import { RetryPolicy } from "../workflows/document.js";
 import type { ComputeConnector } from "./define-connector.js";
 
@@ -24,7 +25,7 @@ const Shape = z.object({
 /**
  * Imports the modules in order and returns their connectors. A path is relative to `cwd`; a module
  * default-exports one connector or an array of them.
- * @throws Error naming the module and what is wrong with it.
+ * @throws ConfigError naming the module and what is wrong with it.
  */
 export async function loadConnectors(
   modulePaths: readonly string[],
@@ -84,5 +85,5 @@ function toConnector(value: unknown, path: string, index: number): ComputeConnec
 }
 
 function moduleError(path: string, problem: string, cause?: unknown): Error {
-  return new Error(`Connector module ${path}: ${problem}.`, { cause });
+  return new ConfigError(`Connector module ${path}: ${problem}.`, { cause });
 }

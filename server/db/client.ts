@@ -1,7 +1,8 @@
 import { PgDatabase, PgDialect } from "drizzle-orm/pg-core";
 import { type PostgresJsQueryResultHKT, PostgresJsSession } from "drizzle-orm/postgres-js";
 import { createTableRelationsHelpers, extractTablesRelationalConfig } from "drizzle-orm/relations";
-import postgres from "postgres";
+import type postgres from "postgres";
+import { openPool, type PoolOptions } from "./pool.js";
 import * as schema from "./schema/index.js";
 
 type Schema = typeof schema;
@@ -25,24 +26,12 @@ export interface Database extends Transaction {
   close(): Promise<void>;
 }
 
-export interface DatabaseOptions {
-  /** Most connections in the pool. */
-  readonly max: number;
-  /** Shown in `pg_stat_activity`. */
-  readonly applicationName: string;
-}
-
 /**
  * Opens a pool. Columns come back in camelCase because openworkflow reads its rows so; Drizzle maps by position
  * and does not mind.
  */
-export function openDatabase(url: string, options: DatabaseOptions): Database {
-  const pool = postgres(url, {
-    max: options.max,
-    onnotice: () => {},
-    connection: { application_name: options.applicationName },
-    transform: { column: { from: postgres.toCamel } },
-  });
+export function openDatabase(url: string, options: PoolOptions): Database {
+  const pool = openPool(url, options);
   const transaction = <T>(work: (tx: Transaction) => Promise<T>) =>
     inTransaction(pool, (sql) => work({ sql, db: buildDb(sql) }));
   return {

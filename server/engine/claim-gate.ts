@@ -1,6 +1,11 @@
 import type { WorkflowRun } from "openworkflow/internal";
 
-type Claim = (workerId: string) => Promise<WorkflowRun | null>;
+/** How runs are claimed; neither function rejects. */
+export interface Claims {
+  /** Called before the claims of a tick; false when none is to be made. */
+  prepare(): Promise<boolean>;
+  claim(workerId: string): Promise<WorkflowRun | null>;
+}
 
 interface Waiting {
   readonly workerId: string;
@@ -12,12 +17,11 @@ interface Waiting {
  * the first that finds nothing, so that an idle worker costs one statement and not one per slot.
  */
 export class ClaimGate {
-  private readonly claim: Claim;
+  private readonly claims: Claims;
   private waiting: Waiting[] = [];
 
-  /** `claim` must not reject. */
-  constructor(claim: Claim) {
-    this.claim = claim;
+  constructor(claims: Claims) {
+    this.claims = claims;
   }
 
   request(workerId: string): Promise<WorkflowRun | null> {
@@ -31,10 +35,11 @@ export class ClaimGate {
     const list = this.waiting;
     this.waiting = [];
     let start = 0;
-    for (let size = 1; start < list.length; size *= 2) {
+    const isOpen = await this.claims.prepare();
+    for (let size = 1; isOpen && start < list.length; size *= 2) {
       const wave = list.slice(start, start + size);
       start += size;
-      const runs = await Promise.all(wave.map(({ workerId }) => this.claim(workerId)));
+      const runs = await Promise.all(wave.map(({ workerId }) => this.claims.claim(workerId)));
       for (const [index, { resolve }] of wave.entries()) resolve(runs[index] ?? null);
       if (runs.includes(null)) break;
     }

@@ -3,10 +3,12 @@ import type { BackendPostgres } from "openworkflow/postgres";
 import type { Sql } from "../db/client.js";
 import { isConnectionLoss } from "../errors/error-body.js";
 import type { ActiveRuns } from "./active-runs.js";
-import { ClaimGate } from "./claim-gate.js";
+import { ClaimGate, type Claims } from "./claim-gate.js";
 import { retryConnectionLoss } from "./connection-retry.js";
 import { releaseSlot, type WorkerNumber, workerPrefix } from "./leases.js";
 
+/** openworkflow extends leases by this much twice per lease, in milliseconds. */
+const LEASE_MS = 30_000;
 /** A heartbeat gives up before the next one is due, in milliseconds. */
 const HEARTBEAT_PATIENCE_MS = 14_000;
 
@@ -46,7 +48,7 @@ export function createWorkerBackend(options: WorkerBackendOptions): Backend {
     workerId: prefix + params.workerId,
   });
   const retry = <T>(work: () => Promise<T>) => retryConnectionLoss(work, options.isOver);
-  const gate = new ClaimGate(createClaim(options, prefix));
+  const gate = new ClaimGate(createClaims(options, prefix));
 
   const overrides: Partial<Backend> = {
     claimWorkflowRun: ({ workerId }) => gate.request(workerId),
@@ -101,24 +103,37 @@ function hasWorkerId(params: unknown): params is { readonly workerId: string } {
   return typeof params === "object" && params !== null && "workerId" in params;
 }
 
-/** A claim that answers null instead of failing. */
-function createClaim(options: WorkerBackendOptions, prefix: string) {
-  /** Slots whose last claim may have been granted without our hearing of it. */
+/** Claims that answer null instead of failing. */
+function createClaims(
+  { backend, sql, canClaim, onClaimFailed }: WorkerBackendOptions,
+  prefix: string,
+): Claims {
+  /** Workers whose last claim may have been granted without our hearing of it; they hold no other run. */
   const doubtful = new Set<string>();
-  return async (slot: string) => {
-    if (!options.canClaim()) return null;
-    const workerId = prefix + slot;
-    try {
-      if (doubtful.has(workerId)) {
-        await releaseSlot(options.sql, workerId);
-        doubtful.delete(workerId);
+  return {
+    async prepare() {
+      if (!canClaim()) return false;
+      try {
+        for (const workerId of doubtful) {
+          await releaseSlot(sql, workerId);
+          doubtful.delete(workerId);
+        }
+        return true;
+      } catch (error) {
+        onClaimFailed(error);
+        return false;
       }
-      return await options.backend.claimWorkflowRun({ workerId, leaseDurationMs: 30_000 });
-    } catch (error) {
-      if (isConnectionLoss(error)) doubtful.add(workerId);
-      options.onClaimFailed(error);
-      return null;
-    }
+    },
+    async claim(slot) {
+      const workerId = prefix + slot;
+      try {
+        return await backend.claimWorkflowRun({ workerId, leaseDurationMs: LEASE_MS });
+      } catch (error) {
+        doubtful.add(workerId);
+        onClaimFailed(error);
+        return null;
+      }
+    },
   };
 }
 

@@ -61,18 +61,26 @@ export class RunService {
   }
 
   /**
-   * Starts a run; when this returns, the run is durable and will be executed once.
+   * Starts a run; when this returns, the run is durable and will be executed once. A key that has a run already gives
+   * that run, also when the workflow could not run any more.
    * @throws AppError `not_found`, `workflow_invalid`, `idempotency_key_reused`, `dispatch_failed`.
    */
   async start(organizationId: string, request: RunRequest): Promise<{ readonly runId: string }> {
-    const run = await this.check(this.#options.database.db, organizationId, request);
+    let run: CheckedRun;
+    try {
+      run = await this.check(this.#options.database.db, organizationId, request);
+    } catch (refusal) {
+      const isInvalid = refusal instanceof AppError && refusal.errorCode === "workflow_invalid";
+      const first = isInvalid ? await this.#findFirst(organizationId, request) : null;
+      if (first === null) throw refusal;
+      return { runId: first };
+    }
     try {
       return { runId: await this.#options.database.transaction((tx) => this.dispatch(tx, run)) };
     } catch (cause) {
-      if (cause instanceof KeyTaken && run.idempotencyKey !== null) {
-        return { runId: await this.#replay(run, run.idempotencyKey) };
-      }
-      throw new AppError("dispatch_failed", { cause });
+      const first = cause instanceof KeyTaken ? await this.#findFirst(organizationId, run) : null;
+      if (first === null) throw new AppError("dispatch_failed", { cause });
+      return { runId: first };
     }
   }
 
@@ -83,7 +91,10 @@ export class RunService {
       this.#requireRun(principal, runId),
       this.#options.engine.readOutcome(runId),
     ]);
-    return { ...run, ...outcome };
+    if (run.state !== "completed" && run.state !== "failed") return { ...run, output: null, error: null };
+    // The run may have ended between the two reads; what it came to does not change any more.
+    const isSeen = outcome.output !== null || outcome.error !== null;
+    return { ...run, ...(isSeen ? outcome : await this.#options.engine.readOutcome(runId)) };
   }
 
   /** @throws AppError `invalid_body` for a bad cursor. */
@@ -180,16 +191,15 @@ export class RunService {
     return id;
   }
 
-  /** The run that already has the key; another input is refused. */
-  async #replay(run: CheckedRun, idempotencyKey: string): Promise<string> {
-    const first = await store.findRunByKey(
-      this.#options.database.db,
-      run.organizationId,
-      run.workflowId,
-      idempotencyKey,
-    );
-    if (first === null) throw new AppError("dispatch_failed");
-    if (!isDeepStrictEqual(first.input, run.input)) {
+  /** The run that already has the request's key, or null. @throws AppError `idempotency_key_reused`: another input. */
+  async #findFirst(organizationId: string, request: RunRequest): Promise<string | null> {
+    const { workflowId, idempotencyKey, input } = request;
+    if (idempotencyKey === null) return null;
+    const { db } = this.#options.database;
+    const first = await store.findRunByKey(db, organizationId, workflowId, idempotencyKey);
+    if (first === null) return null;
+    // The stored input has been through JSON, which knows no negative zero.
+    if (!isDeepStrictEqual(first.input, JSON.parse(JSON.stringify(input)))) {
       throw new AppError("idempotency_key_reused", { details: { runId: first.id } });
     }
     return first.id;

@@ -1,6 +1,7 @@
 import { and, eq, gt, lt } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
+import { jsonNull } from "../db/schema/columns.js";
 import { type RunState, type RunTrigger, runs } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
 
@@ -49,7 +50,14 @@ const summaryColumns = { id, workflowId, workflowVersion, state, trigger, create
 export async function insertRun(db: Db, organizationId: string, { now, ...run }: NewRun): Promise<boolean> {
   const rows = await db
     .insert(runs)
-    .values({ ...run, organizationId, triggerKind: run.trigger.kind, state: "pending", createdAt: now })
+    .values({
+      ...run,
+      input: run.input ?? jsonNull,
+      organizationId,
+      triggerKind: run.trigger.kind,
+      state: "pending",
+      createdAt: now,
+    })
     .onConflictDoNothing()
     .returning({ id });
   return rows.length > 0;

@@ -1,4 +1,5 @@
 import { type CronExpression, CronExpressionParser } from "cron-parser";
+import { type WallClock, wallClockOf } from "./wall-clock.js";
 
 /** Macros and the five fields they stand for. */
 const macros: Readonly<Record<string, string>> = {
@@ -20,7 +21,11 @@ export class CronError extends Error {
   override readonly name = "CronError";
 }
 
-/** A cron expression in its time zone; instants are whole minutes. */
+/**
+ * A cron expression in its time zone; instants are whole minutes and do not depend on where the search for them began.
+ * Where the clock jumps ahead, a time it skips comes as much later; where it is set back, a repeated time comes once.
+ * An expression for every hour follows the clock instead: nothing for skipped times, and repeated ones twice.
+ */
 export interface Cron {
   /** The first instant after `date`, or null when there is none in the years the parser looks at. */
   next(date: Date): Date | null;
@@ -56,20 +61,69 @@ export function parseCron(cron: string, timezone: string): Cron {
     );
   }
   assertFields(fields);
-  const parse = (currentDate: Date): CronExpression =>
-    CronExpressionParser.parse(expression, { tz: timezone, currentDate });
+  return inZone(parseExpression(expression), wallClockOf(timezone));
+}
+
+/** The parser sees wall times only, as if they were in UTC: its own time zones depend on where a search begins. */
+function parseExpression(expression: string): CronExpression {
   try {
-    parse(new Date(0));
+    return CronExpressionParser.parse(expression, { tz: "UTC" });
   } catch (error) {
     throw new CronError(
       `The cron expression is not valid: ${error instanceof Error ? error.message : "unknown"}.`,
     );
   }
-  return {
-    next: (date) => instantOf(() => parse(date).next()),
-    latest: (date) =>
-      instantOf(() => parse(new Date(Math.floor(date.getTime() / 1000) * 1000 + 1000)).prev()),
+}
+
+/** Walks the wall times on both sides of a clock change, because there their order is not that of their instants. */
+function inZone(expression: CronExpression, clock: WallClock): Cron {
+  const isEveryHour = expression.fields.hour.values.length === 24;
+  const firingsOf = (wall: number): readonly number[] => {
+    const { instants, isSkipped } = clock.showingsOf(wall);
+    if (isEveryHour) return isSkipped ? [] : instants;
+    return instants.slice(0, 1);
   };
+  const step = (direction: "next" | "prev", wall: number): number | null => {
+    expression.reset(new Date(wall));
+    try {
+      return expression[direction]().getTime();
+    } catch {
+      // The parser throws when it finds no date within its bounds.
+      return null;
+    }
+  };
+  return {
+    next(date) {
+      const instant = date.getTime();
+      let best = Number.POSITIVE_INFINITY;
+      let wall = step("next", instant + clock.offsetsAround(instant).min);
+      while (wall !== null) {
+        best = Math.min(best, ...firingsOf(wall).filter((firing) => firing > instant));
+        if (wall - clock.offsetsAround(wall).max >= best) break;
+        wall = step("next", wall);
+      }
+      return toDate(best);
+    },
+    latest(date) {
+      const instant = date.getTime();
+      let best = Number.NEGATIVE_INFINITY;
+      let wall = step("prev", nextSecond(instant + clock.offsetsAround(instant).max));
+      while (wall !== null) {
+        best = Math.max(best, ...firingsOf(wall).filter((firing) => firing <= instant));
+        if (wall - clock.offsetsAround(wall).min <= best) break;
+        wall = step("prev", wall);
+      }
+      return toDate(best);
+    },
+  };
+}
+
+function nextSecond(time: number): number {
+  return Math.floor(time / 1_000) * 1_000 + 1_000;
+}
+
+function toDate(instant: number): Date | null {
+  return Number.isFinite(instant) ? new Date(instant) : null;
 }
 
 /** Parses each field alone beside stars, so that the message can say which one is wrong. */
@@ -90,14 +144,5 @@ function assertFields(fields: readonly string[]): void {
         );
       }
     }
-  }
-}
-
-/** The parser throws when it finds no date within its bounds. */
-function instantOf(find: () => { toDate(): Date }): Date | null {
-  try {
-    return find().toDate();
-  } catch {
-    return null;
   }
 }

@@ -54,7 +54,8 @@ export async function startScheduler({ schedules, sql, now, logger }: SchedulerO
     while (!controller.signal.aborted) {
       isWoken = false;
       try {
-        await Promise.all(Array.from({ length: CONCURRENCY }, drain));
+        const lanes = await Promise.allSettled(Array.from({ length: CONCURRENCY }, drain));
+        for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
         const dueAt = await schedules.nextDueAt();
         const untilDue = dueAt === null ? MAX_SLEEP_MS : dueAt.getTime() - now().getTime();
         await sleep(Math.min(Math.max(untilDue, MIN_SLEEP_MS), MAX_SLEEP_MS));

@@ -7,6 +7,7 @@ import { AppError } from "../errors/app-error.js";
 import type { RunService } from "../runs/service.js";
 import type { WorkflowService } from "../workflows/service.js";
 import { CronError, parseCron } from "./cron.js";
+import { isDueAt, newestWithin, nextWithin } from "./firing-range.js";
 import * as store from "./store.js";
 
 /** A schedule as clients read it. */
@@ -75,13 +76,6 @@ export class ScheduleService {
     const { organizationId } = principal;
     const createdAt = this.#options.now();
     const cron = requireCron(input.cron, input.timezone);
-    const workflow = await this.#options.workflows.findVersion(
-      this.#options.database.db,
-      organizationId,
-      input.workflowId,
-      null,
-    );
-    if (workflow === null) throw new AppError("workflow_not_found");
     const range = { startAt: input.startAt ?? null, endAt: input.endAt ?? null };
     const schedule: store.StoredSchedule = {
       id: input.id ?? `sch_${randomBytes(12).toString("hex")}`,
@@ -98,7 +92,11 @@ export class ScheduleService {
       updatedAt: createdAt,
       createdBy: principal.id,
     };
-    const isWritten = await store.insertSchedule(this.#options.database.db, organizationId, schedule);
+    const isWritten = await this.#options.database.transaction(async (tx) => {
+      const isThere = await this.#options.workflows.hold(tx, organizationId, input.workflowId);
+      if (!isThere) throw new AppError("workflow_not_found");
+      return store.insertSchedule(tx.db, organizationId, schedule);
+    });
     if (!isWritten)
       throw new AppError("conflict", { message: `A schedule with the id ${schedule.id} exists already.` });
     return toSchedule(schedule);
@@ -182,7 +180,8 @@ export class ScheduleService {
     };
     for (const schedule of enabled) {
       if (schedule.endAt !== null && minute >= schedule.endAt) result.skippedExpired += 1;
-      else if (!isDueAt(schedule, minute, instant)) result.skippedNotMatching += 1;
+      else if (!isDueAt(requireCron(schedule.cron, schedule.timezone), minute, instant, schedule))
+        result.skippedNotMatching += 1;
       else if (taken.has(schedule.id)) result.skippedAlreadyFired += 1;
       else record(result, schedule.id, await this.#attempt(schedule, minute));
     }
@@ -265,9 +264,8 @@ export class ScheduleService {
   /** Fires the newest instant that is due and sets the next one. */
   async #fireNewest(tx: Transaction, schedule: store.StoredSchedule, instant: Date): Promise<void> {
     const cron = requireCron(schedule.cron, schedule.timezone);
-    const due = cron.latest(instant) ?? schedule.nextFireAt;
-    if (due !== null && (schedule.endAt === null || due < schedule.endAt))
-      await this.#fire(tx, schedule, due);
+    const due = newestWithin(cron, instant, schedule);
+    if (due !== null) await this.#fire(tx, schedule, due);
     await store.setNextFireAt(
       tx.db,
       schedule.organizationId,
@@ -304,24 +302,6 @@ function record(
   if (fired.outcome === "fired") result.fired.push({ scheduleId, runId: fired.runId });
   else if (fired.outcome === "failed") result.failed.push({ scheduleId, error: fired.error });
   else result.skippedAlreadyFired += 1;
-}
-
-/** The minute of a tick counts as a whole: a schedule that starts within it is due. */
-function isDueAt(schedule: store.StoredSchedule, minute: Date, instant: Date): boolean {
-  if (schedule.startAt !== null && instant < schedule.startAt) return false;
-  const latest = requireCron(schedule.cron, schedule.timezone).latest(minute);
-  return latest !== null && latest.getTime() === minute.getTime();
-}
-
-/** The first instant after `date` in [startAt, endAt), or null. */
-function nextWithin(
-  cron: ReturnType<typeof parseCron>,
-  date: Date,
-  range: { readonly startAt: Date | null; readonly endAt: Date | null },
-): Date | null {
-  const from = range.startAt !== null && range.startAt > date ? new Date(range.startAt.getTime() - 1) : date;
-  const next = cron.next(from);
-  return next !== null && (range.endAt === null || next < range.endAt) ? next : null;
 }
 
 function requireCron(cron: string, timezone: string) {

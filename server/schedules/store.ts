@@ -1,6 +1,7 @@
 import { and, asc, eq, isNotNull, lte, ne, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
+import { jsonNull } from "../db/schema/columns.js";
 import { scheduleOccurrences, schedules } from "../db/schema/index.js";
 
 export type StoredSchedule = typeof schedules.$inferSelect;
@@ -21,7 +22,7 @@ export async function insertSchedule(
   const inserted = db.$with("inserted").as(
     db
       .insert(schedules)
-      .values({ ...schedule, organizationId })
+      .values({ ...schedule, payload: schedule.payload ?? jsonNull, organizationId })
       .onConflictDoNothing()
       .returning({ id: schedules.id }),
   );
@@ -97,14 +98,17 @@ export async function stopSchedules(
     );
 }
 
-/** Sets the next instant; null when it never fires again. */
+/** Sets the next instant of a schedule that is switched on; null when it never fires again. */
 export async function setNextFireAt(
   db: Db,
   organizationId: string,
   id: string,
   nextFireAt: Date | null,
 ): Promise<void> {
-  await db.update(schedules).set({ nextFireAt }).where(isOne(organizationId, id));
+  await db
+    .update(schedules)
+    .set({ nextFireAt })
+    .where(and(isOne(organizationId, id), eq(schedules.isEnabled, true)));
 }
 
 /**

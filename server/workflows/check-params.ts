@@ -103,7 +103,13 @@ function judge(issue: Issue, base: Path, tree: TemplateTree, round: number): Par
   if (issue.code === "custom") return [];
   if (issue.code !== "invalid_union") return [problem];
   const options = issue.errors.map((errors) => errors.flatMap((error) => judge(error, path, tree, round)));
-  return options.sort((a, b) => a.length - b.length)[0] ?? [];
+  if (options.some((problems) => problems.length === 0)) return [];
+  // The option that the value follows farthest is the one that was meant.
+  return options.sort((a, b) => depthOf(b) - depthOf(a))[0] ?? [];
+}
+
+function depthOf(problems: readonly ParamProblem[]): number {
+  return Math.max(...problems.map(({ path }) => path.length));
 }
 
 /** The template at the path or above it, or else whether the path leads to one. */

@@ -33,9 +33,7 @@ function objectTo(name: string, type: BlockType): Refusal | null {
       return refusal(
         "hidden_param_in_input",
         `params.${shown} of ${type.type} is filled by the server; leave it out.`,
-        {
-          param: shown,
-        },
+        { param: shown },
       );
     case "unknown": {
       const nearest = nearestNames(name, visibleParameters(type));

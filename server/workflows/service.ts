@@ -116,6 +116,7 @@ export class WorkflowService {
     return this.#change(principal, input, async (head) => {
       const isDryRun = input.dryRun === true;
       const result = applyEditOperations(head.workflow, input.ops, this.#options.catalogue);
+      if (isDryRun && result.isChanged) assertSize(result.document);
       const errors = validateDocument(result.document, this.#options.catalogue);
       return {
         next: result.isChanged && !isDryRun ? result.document : null,
@@ -171,6 +172,11 @@ export class WorkflowService {
       if (found === null) throw new AppError("not_found");
       return { next: found.workflow, answer: replaceWith };
     });
+  }
+
+  /** Keeps the workflow from being removed until the transaction ends; false when it is not there. */
+  hold(tx: Transaction, organizationId: string, id: string): Promise<boolean> {
+    return store.holdWorkflow(tx.db, organizationId, id);
   }
 
   /** Which version a run is pinned to, or null when the workflow or the numbered version is not there. */

@@ -81,6 +81,6 @@ export const SkippedItem = z.object({
   reason_code: SkipReasonCode,
   /** What is wrong and what to send instead. */
   reason: z.string(),
-  details: z.record(z.string(), z.json()).optional(),
+  details: z.record(z.string(), z.unknown()).optional(),
 });
 export type SkippedItem = z.infer<typeof SkippedItem>;

@@ -131,6 +131,17 @@ export async function lockWorkflow(
   return version === undefined ? null : { id, ...locked, ...version };
 }
 
+/** Keeps the workflow from being removed until the transaction ends; false when it is not there. */
+export async function holdWorkflow(db: Db, organizationId: string, id: string): Promise<boolean> {
+  if (!isUuid(id)) return false;
+  const rows = await db
+    .select({ id: workflows.id })
+    .from(workflows)
+    .where(isHere(organizationId, id))
+    .for("share");
+  return rows.length > 0;
+}
+
 /** Which version a run takes: the newest, or the numbered one; null when there is none. */
 export async function findVersion(
   db: Db,

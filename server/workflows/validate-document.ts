@@ -1,4 +1,3 @@
-import type { z } from "zod";
 import { type BlockType, type BlockTypes, parameterUse, visibleParameters } from "./block-types.js";
 import { checkParams, type ParamProblem, type TemplateValue } from "./check-params.js";
 import { parseCondition } from "./condition.js";
@@ -215,7 +214,7 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
-function shortValue(value: unknown): { value?: z.infer<typeof ValidationError>["value"] } {
+function shortValue(value: unknown): { value?: string | number | boolean | null } {
   if (typeof value === "string") return { value: excerpt(value) };
   return typeof value === "number" || typeof value === "boolean" || value === null ? { value } : {};
 }

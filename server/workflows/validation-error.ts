@@ -37,7 +37,7 @@ export const ValidationError = z.object({
   /** Path of the parameter, such as `headers.accept`, or of the connection, such as `connections[2].condition`. */
   field: z.string().optional(),
   /** The value at fault where it is short and no secret. */
-  value: z.json().optional(),
+  value: z.unknown().optional(),
   /** What is wrong and what to do. */
   error: z.string(),
 });

@@ -97,9 +97,7 @@ export class WorkflowDraft {
       return refused(
         "limit_exceeded",
         `A workflow holds at most ${MAX_BLOCKS} blocks; remove one or split it.`,
-        {
-          limit: MAX_BLOCKS,
-        },
+        { limit: MAX_BLOCKS },
       );
     }
     const merged = mergeParams({}, params, blockType);
@@ -112,7 +110,7 @@ export class WorkflowDraft {
 
   #update({ operation_type: _, block_id: id, params = {}, ...settings }: UpdateOperation): Outcome {
     const block = this.#byId.get(id);
-    if (block === undefined) return this.#blockNotFound(id);
+    if (block === undefined) return this.#refuseMissing("block_not_found", "block_id", id);
     const merged = mergeParams(block.params, params, this.#blockTypes.get(block.type));
     const changes = merged.changes + assignSettings(block, settings);
     if (changes > 0) block.params = merged.params;
@@ -126,7 +124,7 @@ export class WorkflowDraft {
   }
 
   #remove({ block_id: id }: RemoveOperation): Outcome {
-    if (!this.#byId.delete(id)) return this.#blockNotFound(id);
+    if (!this.#byId.delete(id)) return this.#refuseMissing("block_not_found", "block_id", id);
     this.#blocks = this.#blocks.filter((block) => block.id !== id);
     this.#dropConnections(({ source, target }) => source === id || target === id);
     return applied;
@@ -142,15 +140,11 @@ export class WorkflowDraft {
     const sourceHandle = source_handle ?? undefined;
     const label = describeEdge(edge, sourceHandle);
     if (!this.#byId.has(source)) {
-      return refused("invalid_edge_source", `block_id: ${this.#missing(source)}`, this.#nearestIds(source));
+      return this.#refuseMissing("invalid_edge_source", "block_id", source);
     }
     const targetBlock = this.#byId.get(target);
     if (targetBlock === undefined) {
-      return refused(
-        "invalid_edge_target",
-        `target_block_id: ${this.#missing(target)}`,
-        this.#nearestIds(target),
-      );
+      return this.#refuseMissing("invalid_edge_target", "target_block_id", target);
     }
     if (this.#between(edge).some((connection) => connection.sourceHandle === sourceHandle)) {
       return refused(
@@ -176,9 +170,7 @@ export class WorkflowDraft {
       return refused(
         "limit_exceeded",
         `A workflow holds at most ${MAX_CONNECTIONS} connections; disconnect one first.`,
-        {
-          limit: MAX_CONNECTIONS,
-        },
+        { limit: MAX_CONNECTIONS },
       );
     }
     this.#connections.push({
@@ -222,18 +214,11 @@ export class WorkflowDraft {
     this.#connections = kept;
   }
 
-  #blockNotFound(id: string): Outcome {
-    return refused("block_not_found", `block_id: ${this.#missing(id)}`, this.#nearestIds(id));
-  }
-
-  #missing(id: string): string {
-    const { nearest } = this.#nearestIds(id);
+  /** Refuses a field that names a block which is not there. */
+  #refuseMissing(reason_code: Refusal["reason_code"], field: string, id: string): Outcome {
+    const nearest = nearestNames(id, [...this.#byId.keys()]);
     const hint = nearest.length === 0 ? "add it first" : `the nearest ids are ${nearest.join(", ")}`;
-    return `there is no block "${excerpt(id)}"; ${hint}.`;
-  }
-
-  #nearestIds(id: string): { nearest: string[] } {
-    return { nearest: nearestNames(id, [...this.#byId.keys()]) };
+    return refused(reason_code, `${field}: there is no block "${excerpt(id)}"; ${hint}.`, { nearest });
   }
 }
 

@@ -23,7 +23,9 @@ const Thing = z.object({
   labels: z.array(z.string()).optional(),
 });
 
-const SavedThing = z.object({ id: z.string(), version: z.int(), thing: z.unknown() }).meta({ id: "SavedThing" });
+const SavedThing = z
+  .object({ id: z.string(), version: z.int(), thing: z.unknown() })
+  .meta({ id: "SavedThing" });
 
 const save = (thing: unknown) => ({ id: "a b", version: 7, thing });
 
@@ -70,7 +72,12 @@ export const scratchRouter = router({
   replace: procedure
     .meta({
       permission: "workflows:write",
-      openapi: { method: "PUT", path: "/things/{id}", operationId: "replaceThing", ...describe("Replace a thing") },
+      openapi: {
+        method: "PUT",
+        path: "/things/{id}",
+        operationId: "replaceThing",
+        ...describe("Replace a thing"),
+      },
       rest: { readsIfMatch: true, hasEtag: true },
       errors: ["version_mismatch"],
     })
@@ -95,17 +102,33 @@ export const scratchRouter = router({
   run: procedure
     .meta({
       permission: "runs:write",
-      openapi: { method: "POST", path: "/things/{id}/run", operationId: "runThing", ...describe("Run a thing") },
+      openapi: {
+        method: "POST",
+        path: "/things/{id}/run",
+        operationId: "runThing",
+        ...describe("Run a thing"),
+      },
       rest: { status: 202, readsIdempotencyKey: true },
     })
-    .input(z.object({ id: z.string(), input: z.json().default({}), idempotencyKey: z.string().max(255).optional() }))
+    .input(
+      z.object({
+        id: z.string(),
+        input: z.json().default({}),
+        idempotencyKey: z.string().max(255).optional(),
+      }),
+    )
     .output(z.object({ idempotencyKey: z.string().nullable(), input: z.unknown() }))
     .mutation(({ input }) => ({ idempotencyKey: input.idempotencyKey ?? null, input: input.input })),
 
   remove: procedure
     .meta({
       permission: "workflows:write",
-      openapi: { method: "DELETE", path: "/things/{id}", operationId: "removeThing", ...describe("Remove a thing") },
+      openapi: {
+        method: "DELETE",
+        path: "/things/{id}",
+        operationId: "removeThing",
+        ...describe("Remove a thing"),
+      },
       rest: { status: 204 },
     })
     .input(z.object({ id: z.string() }))

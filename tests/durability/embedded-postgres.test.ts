@@ -1,37 +1,34 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
 } from "../../server/db/embedded/embedded-postgres.js";
 import { isProcessAlive } from "../../server/db/embedded/process-state.js";
-import type { OwnerReport } from "../support/embedded-owner.js";
+import {
+  endOwner,
+  killGuard,
+  killOwner,
+  type Owner,
+  pidOf,
+  query,
+  spawnOwner,
+  until,
+  urlOf,
+} from "../support/embedded-owner-process.js";
 
-const ownerScript = path.resolve("tests/support/embedded-owner.ts");
-const isRoot = process.getuid?.() === 0;
-const nobody = { uid: 65_534, gid: 65_534 };
-/** Whether the account without rights may read this checkout. */
-const isCheckoutPublic =
-  isRoot && foldersAbove(ownerScript).every((folder) => fs.statSync(folder).mode & 0o001);
-
-interface Owner {
-  readonly process: ChildProcess;
-  readonly report: OwnerReport;
-}
+// Making a cluster waits for the disk, which a busy machine may take long over.
+vi.setConfig({ testTimeout: 90_000, hookTimeout: 90_000 });
 
 let scratch: string;
 /** Holds one cluster for all tests that need no fresh one, stopped between them. */
 let dataFolder: string;
 let servers: EmbeddedPostgres[];
-let owners: ChildProcess[];
+let owners: Owner[];
 
 beforeAll(() => {
   scratch = fs.mkdtempSync(path.join(os.tmpdir(), "flowkeep-embedded-"));
@@ -56,74 +53,10 @@ async function start(options: Partial<EmbeddedPostgresOptions> = {}): Promise<Em
   return server;
 }
 
-/** Starts a process that owns the folder, or is refused. */
-async function spawnOwner(folder: string, user: { uid?: number; gid?: number } = {}): Promise<Owner> {
-  const child = spawn(process.execPath, ["--import", "tsx", ownerScript, folder], {
-    ...user,
-    stdio: ["pipe", "pipe", "inherit"],
-  });
-  owners.push(child);
-  const [line] = await once(createInterface({ input: child.stdout }), "line");
-  return { process: child, report: JSON.parse(line) };
-}
-
-async function endOwner(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.stdin?.end();
-  await ended;
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  const ended = once(child, "exit");
-  child.kill("SIGKILL");
-  await ended;
-}
-
-/** The address of a process that was not refused. */
-function urlOf({ report }: Owner): string {
-  if ("code" in report) throw new Error(report.message);
-  return report.url;
-}
-
-function pidOf({ report }: Owner): number {
-  if ("code" in report) throw new Error(report.message);
-  return report.pid;
-}
-
-async function query<Row extends postgres.Row>(url: string, text: string): Promise<Row[]> {
-  const sql = postgres(url, { max: 1, fetch_types: false, onnotice: () => {} });
-  try {
-    return await sql.unsafe<Row[]>(text);
-  } finally {
-    await sql.end({ timeout: 1 });
-  }
-}
-
-async function guardOf(url: string): Promise<number> {
-  const [row] = await query<{ guard: string }>(url, "select current_setting('cluster_name') as guard");
-  return Number(row?.guard.replace("guard ", ""));
-}
-
-/** Kills the guard and the part of it that waits for its owner's end. */
-async function killGuard(owner: Owner): Promise<void> {
-  const guard = await guardOf(urlOf(owner));
-  const children = fs
-    .readFileSync(`/proc/${guard}/task/${guard}/children`, "utf8")
-    .trim()
-    .split(" ")
-    .map(Number);
-  for (const pid of [guard, ...children.filter((child) => child !== pidOf(owner))])
-    process.kill(pid, "SIGKILL");
-}
-
-async function until(isMet: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await isMet())) await sleep(20);
-}
-
-function foldersAbove(file: string): string[] {
-  const folder = path.dirname(file);
-  return folder === file ? [] : [folder, ...foldersAbove(folder)];
+async function startOwner(...input: Parameters<typeof spawnOwner>): Promise<Owner> {
+  const owner = await spawnOwner(...input);
+  owners.push(owner);
+  return owner;
 }
 
 describe("startEmbeddedPostgres", () => {
@@ -157,30 +90,30 @@ describe("startEmbeddedPostgres", () => {
   });
 
   it("loses no acknowledged row and stops the server when its owner is killed", async () => {
-    const owner = await spawnOwner(dataFolder);
+    const owner = await startOwner(dataFolder);
     await query(
       urlOf(owner),
       "create table guarded (id int); insert into guarded select generate_series(1, 500)",
     );
-    await kill(owner.process);
+    await killOwner(owner);
     await until(() => !isProcessAlive(pidOf(owner)));
     const { url } = await start();
     expect(await query(url, "select count(*)::int as rows from guarded")).toEqual([{ rows: 500 }]);
   });
 
   it("starts at once after its owner was killed, without waiting for the old server to end", async () => {
-    const owner = await spawnOwner(dataFolder);
+    const owner = await startOwner(dataFolder);
     await query(urlOf(owner), "create table at_once (id int); insert into at_once values (1)");
-    await kill(owner.process);
+    await killOwner(owner);
     const server = await start();
     expect(server.pid).not.toBe(pidOf(owner));
     expect(await query(server.url, "select id from at_once")).toEqual([{ id: 1 }]);
   });
 
   it("takes over a server whose owner and guard were killed", async () => {
-    const owner = await spawnOwner(dataFolder);
+    const owner = await startOwner(dataFolder);
     await killGuard(owner);
-    await kill(owner.process);
+    await killOwner(owner);
     const server = await start();
     expect(server.pid).toBe(pidOf(owner));
     await server.stop();
@@ -188,21 +121,21 @@ describe("startEmbeddedPostgres", () => {
   });
 
   it("recovers every acknowledged row when owner, guard and server are killed together", async () => {
-    const owner = await spawnOwner(dataFolder);
+    const owner = await startOwner(dataFolder);
     await query(
       urlOf(owner),
       "create table recovered (id int); insert into recovered select generate_series(1, 500)",
     );
     await killGuard(owner);
     process.kill(pidOf(owner), "SIGKILL");
-    await kill(owner.process);
+    await killOwner(owner);
     const { url } = await start();
     expect(await query(url, "select count(*)::int as rows from recovered")).toEqual([{ rows: 500 }]);
   });
 
   it("refuses a second server on the folder in one sentence and leaves the first alone", async () => {
     const { url } = await start();
-    const { report } = await spawnOwner(dataFolder);
+    const { report } = await startOwner(dataFolder);
     expect(report).toEqual({ code: "IN_USE", message: expect.any(String) });
     expect("message" in report && report.message).toMatch(
       new RegExp(
@@ -216,15 +149,15 @@ describe("startEmbeddedPostgres", () => {
   it("lets one of two racing processes win and keeps its server when the other has ended", async () => {
     const folder = path.join(scratch, "raced");
     for (let round = 0; round < 2; round += 1) {
-      const racers = await Promise.all([spawnOwner(folder), spawnOwner(folder)]);
+      const racers = await Promise.all([startOwner(folder), startOwner(folder)]);
       const [winner, ...others] = racers.filter(({ report }) => "url" in report);
       const [loser] = racers.filter(({ report }) => "code" in report);
       expect(others).toEqual([]);
       expect(loser?.report).toMatchObject({ code: "IN_USE" });
       if (winner === undefined || loser === undefined) return;
-      await endOwner(loser.process);
+      await endOwner(loser);
       expect(await query(urlOf(winner), "select 1 as one")).toEqual([{ one: 1 }]);
-      await endOwner(winner.process);
+      await endOwner(winner);
     }
   });
 
@@ -293,59 +226,6 @@ describe("startEmbeddedPostgres", () => {
     await expect(start({ dataFolder: path.join(file, "data") })).rejects.toMatchObject({
       code: "FOLDER",
       message: expect.stringMatching(/set DATA_DIR to a folder this user may write to\.$/),
-    });
-  });
-});
-
-describe.runIf(isRoot)("startEmbeddedPostgres as root", () => {
-  it("runs PostgreSQL as another user in a folder that only root can enter", async () => {
-    fs.chmodSync(scratch, 0o700);
-    const { pid } = await start();
-    expect(fs.statSync(`/proc/${pid}`).uid).not.toBe(0);
-    expect(fs.existsSync(path.join(dataFolder, "pgdata", "PG_VERSION"))).toBe(true);
-  });
-
-  it("serves a cluster that was copied by root", async () => {
-    await start().then((server) => server.stop());
-    const copy = path.join(scratch, "copy");
-    fs.cpSync(dataFolder, copy, { recursive: true });
-    expect(fs.statSync(path.join(copy, "pgdata")).uid).toBe(0);
-    const { url } = await start({ dataFolder: copy });
-    expect(await query(url, "select 1 as one")).toEqual([{ one: 1 }]);
-  });
-});
-
-describe.runIf(isCheckoutPublic)("startEmbeddedPostgres as an ordinary user", () => {
-  let ownFolder: string;
-
-  beforeAll(() => {
-    fs.chmodSync(scratch, 0o755);
-    ownFolder = path.join(scratch, "own");
-    fs.mkdirSync(ownFolder);
-    fs.chownSync(ownFolder, nobody.uid, nobody.gid);
-  });
-
-  it("runs PostgreSQL as that user, and as the same user when root comes after it", async () => {
-    const first = await spawnOwner(ownFolder, nobody);
-    expect(fs.statSync(`/proc/${pidOf(first)}`).uid).toBe(nobody.uid);
-    await query(urlOf(first), "create table kept (id int); insert into kept values (1)");
-    await endOwner(first.process);
-    const asRoot = await start({ dataFolder: ownFolder });
-    expect(fs.statSync(`/proc/${asRoot.pid}`).uid).toBe(nobody.uid);
-    await asRoot.stop();
-    const last = await spawnOwner(ownFolder, nobody);
-    expect(await query(urlOf(last), "select id from kept")).toEqual([{ id: 1 }]);
-  });
-
-  it("is refused a cluster of another user with both named", async () => {
-    await start().then((server) => server.stop());
-    const cluster = path.join(dataFolder, "pgdata");
-    const { uid } = fs.statSync(cluster);
-    fs.chmodSync(dataFolder, 0o777);
-    const { report } = await spawnOwner(dataFolder, uid === nobody.uid ? { uid: 1, gid: 1 } : nobody);
-    expect(report).toMatchObject({
-      code: "FOLDER",
-      message: expect.stringContaining(`The cluster ${cluster} belongs to uid ${uid}, not to uid `),
     });
   });
 });

@@ -106,7 +106,7 @@ describe("applying any list of JSON values to a sound document", () => {
         expect(errors.filter((error) => structural.includes(error.code))).toEqual([]);
         for (const error of errors) expect(ValidationError.parse(error)).toEqual(error);
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
@@ -135,7 +135,7 @@ describe("applying any list of JSON values to a sound document", () => {
           `Applied ${applied} of ${ops.length} `,
         );
       }),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 
@@ -174,7 +174,7 @@ describe("validation", () => {
           expect(validateDocument(structuredClone(document), sampleBlockTypes)).toEqual(errors);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: 300 },
     );
   });
 });

@@ -281,7 +281,7 @@ describe("malformed operations", () => {
   it("are refused also when nested 200,000 levels deep or full of stray fields, with a short reason", () => {
     const deep = JSON.parse(`${"[".repeat(200_000)}${"]".repeat(200_000)}`);
     const wide = Object.fromEntries(
-      Array.from({ length: 50_000 }, (_, index) => [`${"x".repeat(100)}${index}`, 1]),
+      Array.from({ length: 5_000 }, (_, index) => [`${"x".repeat(100)}${index}`, 1]),
     );
     for (const op of [add("z", { params: { template: deep } }), add("z", wide), add("z".repeat(1_000_000))]) {
       const { skipped } = apply(empty, op);

@@ -71,7 +71,7 @@ function findBundledBinaries(): Binaries | null {
 }
 
 /** The newest PostgreSQL, 14 or later, that a package of the operating system installed, or null. */
-export function findInstalledBinaries(): Binaries | null {
+function findInstalledBinaries(): Binaries | null {
   const numbered = installedFolders.flatMap(({ parent, entry, programs }) =>
     listFolder(parent).flatMap((name) => {
       const major = entry.exec(name)?.[1];

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ensureCluster, OWNER } from "./cluster.js";
 import { type Home, prepareHome } from "./home.js";
 import { claimOwnership, type Ownership } from "./ownership.js";
-import { type Postmaster, readLog, runPostmaster, stopPostmaster } from "./postmaster.js";
+import { type Postmaster, readLog, refuseWhenLate, runPostmaster, stopPostmaster } from "./postmaster.js";
 import { isServerOf } from "./process-state.js";
 
 export interface EmbeddedPostgresOptions {
@@ -54,6 +54,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       shouldRetake: watch(home, postmaster, options.onExit ?? (() => {})),
     });
     if (ownership === null) {
+      refuseWhenLate(home, deadline);
       await sleep(RETRY_MS);
       continue;
     }

@@ -158,9 +158,9 @@ export async function stopPostmaster(home: Home, { pid, guard }: Postmaster): Pr
     return;
   }
   guard?.stdin?.end();
-  signal(pid, "SIGINT");
+  signal(home, pid, "SIGINT");
   if (!(await hasEnded(home, pid, FAST_STOP_MS))) {
-    signal(pid, "SIGQUIT");
+    signal(home, pid, "SIGQUIT");
     await hasEnded(home, pid, IMMEDIATE_STOP_MS);
   }
   if (guard !== null && guard.exitCode === null && guard.signalCode === null) await once(guard, "exit");
@@ -174,15 +174,16 @@ async function hasEnded(home: Home, pid: number, patienceMs: number): Promise<bo
 }
 
 /** A server that is gone, or that only its guard may signal, needs no signal. */
-function signal(pid: number, name: NodeJS.Signals): void {
+function signal(home: Home, pid: number, name: NodeJS.Signals): void {
   try {
-    process.kill(pid, name);
+    if (isServerOf(pid, home.cluster)) process.kill(pid, name);
   } catch {
     return;
   }
 }
 
-function refuseWhenLate(home: Home, deadline: number): void {
+/** @throws EmbeddedPgError `FAILED` after the deadline, with what PostgreSQL wrote last. */
+export function refuseWhenLate(home: Home, deadline: number): void {
   if (Date.now() <= deadline) return;
   throw new EmbeddedPgError(
     "FAILED",

@@ -12,5 +12,8 @@ export const json = <T>(name: string) =>
     fromDriver: (value) => value as T,
   })(name);
 
+/** JSON `null` for a `json` column that is not null: Drizzle writes a plain null as SQL NULL. */
+export const jsonNull = sql`'null'::jsonb`;
+
 /** An instant, stored with time zone and milliseconds, read as a `Date`. */
 export const instant = (name: string) => timestamp(name, { withTimezone: true, mode: "date", precision: 3 });

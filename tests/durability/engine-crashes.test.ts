@@ -1,0 +1,210 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { wakeOverlookedRuns } from "../../server/engine/sweeper.js";
+import { createTestDatabase, type TestDatabase } from "../support/database.js";
+import { type EngineStage, openEngineStage, waitUntil } from "../support/engine-stage.js";
+
+const WORKER_FILE = fileURLToPath(new URL("../support/engine-worker.ts", import.meta.url));
+
+let testDatabase: TestDatabase;
+let stage: EngineStage;
+let children: ChildProcess[];
+
+beforeEach(async () => {
+  testDatabase = await createTestDatabase();
+  stage = await openEngineStage(testDatabase.url, "engine observer");
+  children = [];
+});
+afterEach(async () => {
+  for (const child of children) await kill(child);
+  await stage.close();
+  await testDatabase.drop();
+});
+
+/** A worker in a process of its own, ready to claim. */
+async function startWorkerProcess(): Promise<ChildProcess> {
+  const child = spawn(process.execPath, ["--import", "tsx", WORKER_FILE, testDatabase.url], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  children.push(child);
+  await once(child.stdout, "data");
+  return child;
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, "exit");
+  child.kill("SIGKILL");
+  await exit;
+}
+
+const chainOf = (ids: string[], type: string, params: Record<string, number>) => ({
+  blocks: ids.map((id) => ({ id, type, params })),
+  connections: ids.slice(1).map((target, index) => ({ source: ids[index] ?? "", target })),
+});
+const fiveSteps = (type: string, ms: number) => chainOf(["a", "b", "c", "d", "e"], type, { ms });
+
+describe("kill -9 of a worker process", () => {
+  it("between dispatch and start loses nothing", async () => {
+    const engine = stage.createEngine();
+    const runId = await stage.dispatch(engine, await stage.keep(fiveSteps("work", 0)));
+    expect((await stage.find(runId)).state).toBe("pending");
+    await startWorkerProcess();
+    await stage.waitFor(runId, ["completed"]);
+    expect((await stage.effects(runId)).filter(({ kind }) => kind === "start")).toHaveLength(5);
+  });
+
+  it("in the middle of runs hands them to another within seconds, and finished steps stay finished", async () => {
+    const child = await startWorkerProcess();
+    const engine = stage.createEngine();
+    const versionId = await stage.keep(fiveSteps("work", 150));
+    const runIds = await Promise.all(Array.from({ length: 10 }, () => stage.dispatch(engine, versionId)));
+    await waitUntil(
+      async () =>
+        (await stage.effects()).some(({ blockId, kind }) => blockId === "c" && kind === "start")
+          ? true
+          : null,
+      10_000,
+      "the third step",
+    );
+    await kill(child);
+    const finished = await stage.database.sql<{ runId: string; blockId: string }[]>`
+      select workflow_run_id as run_id, step_name as block_id from openworkflow.step_attempts
+      where status = 'completed'`;
+    expect(finished.length).toBeGreaterThan(0);
+
+    const killedAt = Date.now();
+    await engine.start();
+    try {
+      for (const runId of runIds) await stage.waitFor(runId, ["completed"], 15_000);
+      // A lease would last 30 s.
+      expect(Date.now() - killedAt).toBeLessThan(12_000);
+      const starts = (await stage.effects()).filter(({ kind }) => kind === "start");
+      const startsOf = (runId: string, blockId: string) =>
+        starts.filter((effect) => effect.runId === runId && effect.blockId === blockId).length;
+      for (const { runId, blockId } of finished) expect(startsOf(runId, blockId)).toBe(1);
+      // Only the one step of each run that was in flight may have started twice.
+      for (const runId of runIds) {
+        expect(starts.filter((effect) => effect.runId === runId).length).toBeLessThanOrEqual(6);
+      }
+      const [first = ""] = runIds;
+      const statuses = (await engine.listAttempts(first, { limit: 100 })).data.map(({ status }) => status);
+      expect(statuses.filter((status) => status !== "completed" && status !== "interrupted")).toEqual([]);
+    } finally {
+      await engine.stop();
+    }
+  }, 60_000);
+
+  it("three times in the same block fails the block", async () => {
+    const engine = stage.createEngine();
+    const runId = await stage.dispatch(engine, await stage.keep(chainOf(["before", "deadly"], "work", {})));
+    await stage.database.sql`
+      update stage_documents set document = jsonb_set(document, '{blocks,1,type}', '"suicide"')`;
+    for (let death = 0; death < 3; death += 1) {
+      const child = await startWorkerProcess();
+      if (child.signalCode === null) await once(child, "exit");
+    }
+    await startWorkerProcess();
+    await stage.waitFor(runId, ["failed"]);
+    expect((await engine.readOutcome(runId)).error).toMatchObject({
+      code: "worker_crashed",
+      blockId: "deadly",
+    });
+    const entries = (await engine.listAttempts(runId, { limit: 100 })).data;
+    expect(entries.map(({ blockId, status }) => `${blockId} ${status}`)).toEqual([
+      "before completed",
+      "deadly interrupted",
+      "deadly interrupted",
+      "deadly interrupted",
+      "deadly failed",
+    ]);
+  }, 60_000);
+});
+
+describe("a worker in another process", () => {
+  it("starts a run far sooner than it would by polling", async () => {
+    await startWorkerProcess();
+    const engine = stage.createEngine();
+    const versionId = await stage.keep(chainOf(["a"], "work", {}));
+    const delays: number[] = [];
+    for (let count = 0; count < 9; count += 1) {
+      const runId = await stage.dispatch(engine, versionId);
+      const run = await stage.waitFor(runId, ["completed"]);
+      delays.push(Number(run.startedAt) - Number(run.createdAt));
+    }
+    const median = delays.sort((first, second) => first - second)[4];
+    expect(median).toBeLessThan(250);
+  });
+
+  it("aborts the step of a run that is canceled here", async () => {
+    await startWorkerProcess();
+    const engine = stage.createEngine();
+    const runId = await stage.dispatch(engine, await stage.keep(chainOf(["stuck"], "hang", {})));
+    const hasEffect = (wanted: string) => async () =>
+      (await stage.effects(runId)).some(({ kind }) => kind === wanted) ? true : null;
+    await waitUntil(hasEffect("start"), 5_000, "the step");
+    await engine.cancel(runId);
+    await waitUntil(hasEffect("aborted"), 5_000, "the abort");
+  });
+});
+
+describe("loss of database connections", () => {
+  it("fails no run and repeats no step", async () => {
+    const busy = await openEngineStage(testDatabase.url);
+    const engine = busy.createEngine();
+    await engine.start();
+    const versionId = await stage.keep(fiveSteps("count", 40));
+    const runIds = await Promise.all(Array.from({ length: 40 }, () => stage.dispatch(engine, versionId)));
+    for (let cut = 0; cut < 5; cut += 1) {
+      const done = busy.counts.size;
+      await waitUntil(async () => (busy.counts.size > done + 10 ? true : null), 10_000, "progress");
+      await stage.database.sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name in ('engine stage', 'flowkeep worker session')`;
+    }
+    for (const runId of runIds)
+      expect((await stage.waitFor(runId, ["completed", "failed"], 30_000)).state).toBe("completed");
+    expect(busy.counts.size).toBe(200);
+    expect([...busy.counts.values()].filter((count) => count > 1)).toEqual([]);
+    await waitUntil(async () => (engine.isHealthy() ? true : null), 5_000, "the session");
+    await engine.stop();
+    await busy.close();
+  }, 60_000);
+
+  it("leaves workers awake for new runs", async () => {
+    const busy = await openEngineStage(testDatabase.url);
+    const engine = busy.createEngine();
+    await engine.start();
+    await stage.database.sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and application_name = 'flowkeep worker session'`;
+    await waitUntil(async () => (engine.isHealthy() ? true : null), 5_000, "the session");
+    const runId = await stage.dispatch(engine, await stage.keep(chainOf(["a"], "count", { ms: 0 })));
+    await stage.waitFor(runId, ["completed"]);
+    await engine.stop();
+    await busy.close();
+  });
+});
+
+describe("a lost wake-up", () => {
+  it("is found by the sweeper", async () => {
+    const engine = stage.createEngine();
+    await engine.start();
+    const runId = await stage.dispatch(
+      engine,
+      await stage.keep({ blocks: [{ id: "w", type: "wait_duration", params: { duration: 1, unit: "d" } }] }),
+    );
+    await stage.waitFor(runId, ["waiting"]);
+    expect(await wakeOverlookedRuns(stage.database.sql, "10 minutes")).toBe(0);
+    await stage.database.sql`
+      insert into openworkflow.workflow_signals
+        (namespace_id, id, signal, data, workflow_run_id, step_attempt_id)
+      select namespace_id, gen_random_uuid(), context->>'signal', 'null', workflow_run_id, id
+      from openworkflow.step_attempts where workflow_run_id = ${runId}`;
+    expect(await wakeOverlookedRuns(stage.database.sql, "10 minutes")).toBe(1);
+    await stage.waitFor(runId, ["completed"]);
+    await engine.stop();
+  });
+});

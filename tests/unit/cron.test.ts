@@ -1,0 +1,200 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Cron, CronError, isTimezone, parseCron } from "../../server/schedules/cron.js";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+function following(cron: Cron, from: string, count: number): string[] {
+  const instants: string[] = [];
+  let last: Date | null = new Date(from);
+  while (instants.length < count && last !== null) {
+    last = cron.next(last);
+    if (last !== null) instants.push(last.toISOString().slice(0, 16));
+  }
+  return instants;
+}
+
+/** Every day or hour on which a zone of this list changes its offset, with some hours around it. */
+const changes = [
+  ["Europe/Berlin", "2026-10-25T01:00Z"],
+  ["Europe/Berlin", "2027-03-28T01:00Z"],
+  ["America/New_York", "2026-11-01T06:00Z"],
+  ["America/New_York", "2027-03-14T07:00Z"],
+  ["Australia/Lord_Howe", "2026-10-03T15:30Z"],
+  ["Australia/Lord_Howe", "2027-04-03T15:00Z"],
+  ["America/Santiago", "2026-09-06T04:00Z"],
+  ["America/Santiago", "2027-04-04T03:00Z"],
+  ["Africa/Cairo", "2027-04-29T22:00Z"],
+  ["UTC", "2027-03-28T01:00Z"],
+] as const;
+
+describe("cron expressions", () => {
+  it.each([
+    ["*/15 9-10 * * 1-5", ["2026-11-23T09:00", "2026-11-23T09:15", "2026-11-23T09:30"]],
+    ["5/20 * * * *", ["2026-11-22T12:05", "2026-11-22T12:25", "2026-11-22T12:45"]],
+    ["0 0 * JAN-feb Mon,TUE", ["2027-01-04T00:00", "2027-01-05T00:00", "2027-01-11T00:00"]],
+    ["0 0 * * 7", ["2026-11-29T00:00", "2026-12-06T00:00", "2026-12-13T00:00"]],
+    ["0 0 L * *", ["2026-11-30T00:00", "2026-12-31T00:00", "2027-01-31T00:00"]],
+    ["0 0 * * 1#2", ["2026-12-14T00:00", "2027-01-11T00:00", "2027-02-08T00:00"]],
+    ["0 0 29 2 *", ["2028-02-29T00:00", "2032-02-29T00:00", "2036-02-29T00:00"]],
+    ["0 12 1 * 1", ["2026-11-23T12:00", "2026-11-30T12:00", "2026-12-01T12:00"]],
+    ["@hourly", ["2026-11-22T13:00", "2026-11-22T14:00", "2026-11-22T15:00"]],
+    [" @Daily ", ["2026-11-23T00:00", "2026-11-24T00:00", "2026-11-25T00:00"]],
+    ["@weekly", ["2026-11-29T00:00", "2026-12-06T00:00", "2026-12-13T00:00"]],
+    ["@monthly", ["2026-12-01T00:00", "2027-01-01T00:00", "2027-02-01T00:00"]],
+    ["@yearly", ["2027-01-01T00:00", "2028-01-01T00:00", "2029-01-01T00:00"]],
+  ])("%s gives its instants in order", (text, instants) => {
+    expect(following(parseCron(text, "UTC"), "2026-11-22T12:00:30Z", 3)).toEqual(instants);
+  });
+
+  it.each([
+    ["99 99 * * *", /minute \(99\)/],
+    ["0 24 * * *", /hour \(24\)/],
+    ["0 0 0 * *", /day of month \(0\)/],
+    ["0 0 * 13 *", /month \(13\)/],
+    ["0 0 * * 8", /day of week \(8\)/],
+    ["*/0 * * * *", /minute \(\*\/0\)/],
+    ["5-1 * * * *", /minute \(5-1\)/],
+    ["1,,2 * * * *", /minute \(1,,2\)/],
+    ["1.5 * * * *", /minute/],
+    ["H * * * *", /minute \(H\): H is not supported/],
+    ["0 H(1-3) * * *", /hour .*H is not supported/],
+    ["* * * * * *", /5 fields .*this one has 6/],
+    ["* * * * * * *", /this one has 7/],
+    ["* * * *", /this one has 4/],
+    ["", /this one has 0/],
+    ["  ", /this one has 0/],
+    ["@nope", /Unknown macro @nope; known are @yearly/],
+    ["@every 5m", /Unknown macro/],
+    ["0 0 30 2 *", /not valid/],
+    ["now", /this one has 1/],
+  ])("%j is refused in words that name what is wrong", (text, message) => {
+    expect(() => parseCron(text, "UTC")).toThrow(CronError);
+    expect(() => parseCron(text, "UTC")).toThrow(message);
+  });
+
+  it("finds the last instant at or before a date", () => {
+    const cron = parseCron("*/10 * * * *", "UTC");
+    for (const [date, latest] of [
+      ["2026-11-22T12:10:00.000Z", "2026-11-22T12:10:00.000Z"],
+      ["2026-11-22T12:10:00.001Z", "2026-11-22T12:10:00.000Z"],
+      ["2026-11-22T12:09:59.999Z", "2026-11-22T12:00:00.000Z"],
+    ] as const) {
+      expect(cron.latest(new Date(date))).toEqual(new Date(latest));
+    }
+    expect(cron.next(new Date("2026-11-22T12:10:00.000Z"))).toEqual(new Date("2026-11-22T12:20:00.000Z"));
+    expect(cron.next(new Date("2026-11-22T12:09:59.999Z"))).toEqual(new Date("2026-11-22T12:10:00.000Z"));
+  });
+});
+
+describe("time zones", () => {
+  it("are known by their IANA names", () => {
+    expect(["UTC", "Europe/Berlin", "america/new_york", "Asia/Kolkata"].map(isTimezone)).not.toContain(false);
+    expect(["", "Mars/Olympus", "local", "UTC+3", "Europe/Berlin "].map(isTimezone)).not.toContain(true);
+  });
+
+  it.each([
+    ["Europe/Berlin", "0 9 * * *", "2026-10-23T12:00Z", ["10-24T07:00", "10-25T08:00", "10-26T08:00"]],
+    ["Europe/Berlin", "0 9 * * *", "2027-03-26T12:00Z", ["03-27T08:00", "03-28T07:00", "03-29T07:00"]],
+    ["America/New_York", "0 9 * * *", "2026-10-30T20:00Z", ["10-31T13:00", "11-01T14:00", "11-02T14:00"]],
+    ["America/New_York", "0 9 * * *", "2027-03-12T20:00Z", ["03-13T14:00", "03-14T13:00", "03-15T13:00"]],
+    ["Asia/Kolkata", "30 5 * * *", "2026-11-22T12:00Z", ["11-23T00:00", "11-24T00:00", "11-25T00:00"]],
+  ])("keep the wall time across a change: %s %s after %s", (timezone, text, from, instants) => {
+    expect(following(parseCron(text, timezone), from, 3).map((instant) => instant.slice(5))).toEqual(
+      instants,
+    );
+  });
+
+  it.each([
+    ["Europe/Berlin", "30 2 * * *", "2027-03-27T12:00Z", ["03-28T01:30", "03-29T00:30"]],
+    ["America/New_York", "30 2 * * *", "2027-03-13T12:00Z", ["03-14T07:30", "03-15T06:30"]],
+    ["America/Santiago", "0 0 * * *", "2026-09-05T12:00Z", ["09-06T04:00", "09-07T03:00"]],
+  ])("fire a time that the clock skips once, as much later: %s %s", (timezone, text, from, instants) => {
+    expect(following(parseCron(text, timezone), from, 2).map((instant) => instant.slice(5))).toEqual(
+      instants,
+    );
+  });
+
+  it.each([
+    ["Europe/Berlin", "30 2 * * *", "2026-10-24T12:00Z", ["10-25T00:30", "10-26T01:30"]],
+    ["America/New_York", "30 1 * * *", "2026-10-31T12:00Z", ["11-01T05:30", "11-02T06:30"]],
+  ])("fire a time that the clock repeats once: %s %s", (timezone, text, from, instants) => {
+    expect(following(parseCron(text, timezone), from, 2).map((instant) => instant.slice(5))).toEqual(
+      instants,
+    );
+  });
+
+  it.each(changes)("keep an expression for every hour regular: %s %s", (timezone, change) => {
+    const cron = parseCron("*/30 * * * *", timezone);
+    const start = Date.parse(change) - 4 * HOUR_MS;
+    const expected = Array.from({ length: 16 }, (_, index) => start + (index + 1) * 30 * MINUTE_MS);
+    expect(following(cron, new Date(start).toISOString(), 16)).toEqual(
+      expected.map((instant) => new Date(instant).toISOString().slice(0, 16)),
+    );
+  });
+});
+
+/** The instants by the rules alone: what a clock on the wall of the zone shows, minute by minute. */
+function instantsByTheRules(timezone: string, from: number, to: number, minutes: number[], hours: number[]) {
+  const format = new Intl.DateTimeFormat("en-US", {
+    timeZone: timezone,
+    hourCycle: "h23",
+    dateStyle: "short",
+    timeStyle: "short",
+  });
+  const matches = (wall: number) =>
+    minutes.includes(new Date(wall).getUTCMinutes()) && hours.includes(new Date(wall).getUTCHours());
+  const fired = new Set<number>();
+  const shown = new Set<number>();
+  let before: number | null = null;
+  for (let instant = from; instant <= to; instant += MINUTE_MS) {
+    const wall = Date.parse(`${format.format(instant)} UTC`);
+    if (before !== null && hours.length < 24) {
+      for (let skipped = before + MINUTE_MS; skipped < wall; skipped += MINUTE_MS) {
+        if (matches(skipped)) fired.add(instant + (skipped - before - MINUTE_MS));
+      }
+    }
+    if (matches(wall) && (hours.length === 24 || !shown.has(wall))) fired.add(instant);
+    shown.add(wall);
+    before = wall;
+  }
+  return [...fired].sort((a, b) => a - b);
+}
+
+describe("around a clock change", () => {
+  const hours = fc.oneof(
+    fc.constant(Array.from({ length: 24 }, (_, hour) => hour)),
+    fc.uniqueArray(fc.integer({ min: 0, max: 4 }), { minLength: 1 }),
+    fc.uniqueArray(fc.integer({ min: 0, max: 23 }), { minLength: 1, maxLength: 12 }),
+  );
+  const minutes = fc.uniqueArray(fc.integer({ min: 0, max: 59 }), { minLength: 1, maxLength: 4 });
+
+  it("next and latest give exactly the instants of the rules, wherever the search begins", () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...changes),
+        minutes,
+        hours,
+        fc.integer({ min: -300, max: 300 }),
+        fc.integer({ min: 0, max: 59_999 }),
+        ([timezone, change], minuteList, hourList, minutesAway, milliseconds) => {
+          const cron = parseCron(`${minuteList} ${hourList} * * *`, timezone);
+          const date = Date.parse(change) + minutesAway * MINUTE_MS + milliseconds;
+          const rules = instantsByTheRules(
+            timezone,
+            Date.parse(change) - 32 * HOUR_MS,
+            Date.parse(change) + 32 * HOUR_MS,
+            minuteList,
+            hourList,
+          );
+          expect(cron.next(new Date(date))?.getTime()).toBe(rules.find((instant) => instant > date));
+          expect(cron.latest(new Date(date))?.getTime()).toBe(
+            rules.filter((instant) => instant <= date).at(-1),
+          );
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+});
