@@ -44,18 +44,18 @@ export const parameters = {
     name: "If-Match",
     in: "header",
     required: false,
+    // No example: Swagger UI would send it with every request.
     description:
-      "Version of your last read, bare or in double quotes. The write is refused when there is a newer one.",
+      "Version of your last read, bare or in double quotes, such as 7. The write is refused when there is a newer one.",
     schema: { type: "string", pattern: '^(?:[1-9]\\d{0,9}|"[1-9]\\d{0,9}")$' },
-    example: "7",
   },
   IdempotencyKey: {
     name: "Idempotency-Key",
     in: "header",
     required: false,
-    description: "Same key, same input: same run. Scoped to the organization and the workflow.",
+    description:
+      "Your own key, such as order-1042: same key, same input, same run. Scoped to the organization and the workflow.",
     schema: { type: "string", minLength: 1, maxLength: 255 },
-    example: "order-1042",
   },
 } as const satisfies Record<string, oas31.ParameterObject>;
 

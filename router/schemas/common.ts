@@ -9,7 +9,6 @@ export const InstantInput = z.iso
     offset: true,
     error: "expected an ISO 8601 instant with an offset, such as 2026-11-22T09:00:00Z",
   })
-  .meta({ example: "2026-11-22T09:00:00Z" })
   .transform((text) => new Date(text));
 
 /** An instant in an answer: UTC with milliseconds. */

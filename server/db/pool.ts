@@ -16,6 +16,8 @@ export interface PoolOptions {
 interface Generation {
   readonly sql: postgres.Sql;
   isReplaced: boolean;
+  /** Settles when every connection has been opened; absent until a transaction needs it. */
+  opened?: Promise<unknown>;
 }
 
 /**
@@ -58,6 +60,11 @@ class ReplacedOnLoss {
 
   async reserve(): Promise<postgres.ReservedSql> {
     const generation = this.current;
+    // Without fetching types the driver never hands over a connection that it opened for a reservation.
+    generation.opened ??= Promise.all(
+      Array.from({ length: this.options.max }, () => generation.sql`select 1`),
+    );
+    await generation.opened;
     const reserved = await generation.sql.reserve();
     return forward<postgres.ReservedSql>(
       () => (generation.isReplaced ? this.ended : reserved),

@@ -31,7 +31,10 @@ export function createTrpcDoor(
     },
   });
   return (req, res, next) => {
-    if (METHODS.includes(req.method)) return handle(req, res, next);
+    if (METHODS.includes(req.method)) {
+      handle(req, res, next);
+      return;
+    }
     res.setHeader("Allow", METHODS.join(", "));
     next(new AppError("not_found", { message: "tRPC answers GET and POST only." }));
   };

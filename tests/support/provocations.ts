@@ -78,7 +78,7 @@ export const provocations: Partial<Record<ErrorCode, Provocation>> = {
     credentials: async ({ client: { url } }) => {
       const { token } = await signUp(url);
       const body = { organizationId: null };
-      expect(await send(server.url, token, "POST", "/api/auth/organization/set-active", body)).toMatchObject({
+      expect(await send(url, token, "POST", "/api/auth/organization/set-active", body)).toMatchObject({
         status: 200,
       });
       return token;

@@ -16,7 +16,7 @@ const row = (milliseconds: number, id: string = randomUUID()): Row => ({
 
 /** Newest first, as the database sorts. */
 function compare(a: Row, b: Row): number {
-  return b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1);
+  return b.createdAt.getTime() - a.createdAt.getTime() || Number(a.id < b.id) - Number(a.id > b.id);
 }
 
 /** What the database answers for a window: the rows beyond its position, nearest first, one more than the page. */
@@ -24,7 +24,7 @@ function select(rows: readonly Row[], { position, isBackward, limit }: PageWindo
   const beyond = rows.filter((candidate) => {
     if (position === null) return true;
     const order = compare(candidate, { ...position, id: String(position.id) });
-    return isBackward ? order < 0 : order > 0 && candidate.id !== position.id;
+    return isBackward ? order < 0 : order > 0;
   });
   beyond.sort((a, b) => (isBackward ? compare(b, a) : compare(a, b)));
   return beyond.slice(0, limit + 1);

@@ -1,0 +1,71 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** What passed from the clients to the database so far. */
+export interface Traffic {
+  /** Statements executed. */
+  statements: number;
+  /** Times that a client stopped to wait for an answer. */
+  roundTrips: number;
+}
+
+/** A way to a database that counts. */
+export interface CountingProxy {
+  /** The database's URL by way of the proxy. */
+  readonly url: string;
+  readonly traffic: Readonly<Traffic>;
+  close(): Promise<void>;
+}
+
+/** Opens a way to the server of the URL that reads along what clients send. */
+export async function openCountingProxy(databaseUrl: string): Promise<CountingProxy> {
+  const target = new URL(databaseUrl);
+  const sockets = new Set<Socket>();
+  const traffic: Traffic = { statements: 0, roundTrips: 0 };
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true);
+      sockets.add(socket);
+      socket.on("error", () => socket.destroy());
+    }
+    const read = createMessageReader((type) => {
+      if (type === "E" || type === "Q") traffic.statements += 1;
+      if (type === "S" || type === "H" || type === "Q") traffic.roundTrips += 1;
+    });
+    client.on("data", read);
+    client.pipe(upstream).pipe(client);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = new URL(databaseUrl);
+  url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url: url.href,
+    traffic,
+    close: async () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+      await once(server, "close");
+    },
+  };
+}
+
+/**
+ * Splits what a client sends into messages of PostgreSQL's protocol 3 and tells the type letter of each: `E` Execute,
+ * `Q` Query, `S` Sync, `H` Flush. The first message has no letter.
+ */
+function createMessageReader(onMessage: (type: string) => void): (chunk: Buffer) => void {
+  let pending = Buffer.alloc(0);
+  let letterBytes = 0;
+  return (chunk) => {
+    pending = Buffer.concat([pending, chunk]);
+    while (pending.length >= letterBytes + 4) {
+      const length = letterBytes + pending.readInt32BE(letterBytes);
+      if (pending.length < length) return;
+      if (letterBytes === 1) onMessage(String.fromCharCode(pending[0] ?? 0));
+      pending = pending.subarray(length);
+      letterBytes = 1;
+    }
+  };
+}

@@ -1,0 +1,57 @@
+import os from "node:os";
+import { countDatabaseCosts } from "./database-costs.js";
+import { measuredOperations } from "./operations.js";
+import { costTable, requestTable, runTable } from "./report.js";
+import { prepareRequests, type RequestRound } from "./request-rounds.js";
+import { prepareRuns, type RunRound } from "./run-rounds.js";
+import { openStage, type Stage } from "./stage.js";
+
+const ROUNDS = 5;
+const BOUNDS = { seconds: 2.5, requests: 20_000 };
+const WARM_UP_BOUNDS = { seconds: 1.5, requests: 20_000 };
+const RUNS = 1_000;
+const WARM_UP_RUNS = 300;
+
+/** Measures everything on a PostgreSQL of its own and prints it as tables; takes three to four minutes. */
+async function bench(stage: Stage): Promise<void> {
+  console.log(describeMachine());
+  console.log(costTable(await countDatabaseCosts(stage)));
+  console.log(requestTable(await measureRequests(stage)));
+  console.log(runTable(await measureRuns(stage)));
+  console.log(`Load average at the end: ${os.loadavg()[0]?.toFixed(1)}`);
+}
+
+/** Subject and floor alternate, so that what else the machine does hits both. */
+async function measureRequests(stage: Stage): Promise<Map<string, RequestRound[]>> {
+  const measure = await prepareRequests(stage);
+  for (const operation of measuredOperations) await measure(operation, WARM_UP_BOUNDS);
+  const rounds = new Map<string, RequestRound[]>(measuredOperations.map(({ name }) => [name, []]));
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const operation of measuredOperations) {
+      rounds.get(operation.name)?.push(await measure(operation, BOUNDS));
+    }
+  }
+  return rounds;
+}
+
+async function measureRuns(stage: Stage): Promise<RunRound[]> {
+  const measure = await prepareRuns(stage);
+  await measure(WARM_UP_RUNS);
+  const rounds: RunRound[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) rounds.push(await measure(RUNS));
+  return rounds;
+}
+
+function describeMachine(): string {
+  const [cpu] = os.cpus();
+  const gigabytes = Math.round(os.totalmem() / 2 ** 30);
+  const load = os.loadavg()[0]?.toFixed(1);
+  return `${new Date().toISOString().slice(0, 10)}, ${os.cpus().length} × ${cpu?.model}, ${gigabytes} GB, Node ${process.version}, load average ${load}\n`;
+}
+
+const stage = await openStage();
+try {
+  await bench(stage);
+} finally {
+  await stage.close();
+}

@@ -1,0 +1,300 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Answer, send } from "../support/client.js";
+import { call, doors, procedureAt, procedures } from "../support/doors.js";
+import { type Estate, greeting, madeUpLike, makeEstate, rowOf } from "../support/operations-table.js";
+import { startTestServer, type TestServer } from "../support/server.js";
+
+let server: TestServer;
+let ada: Estate;
+beforeAll(async () => {
+  server = await startTestServer({ config: { role: "worker" } });
+  ada = await makeEstate(server.url);
+});
+afterAll(() => server.close());
+
+/** A REST request with the organization's key; the answer was JSON or empty, else this throws. */
+const ask = (method: string, path: string, headers?: Record<string, string>): Promise<Answer> =>
+  send(server.url, ada.client.key, method, path, undefined, headers);
+
+const lists = [...procedures.keys()].filter((procedurePath) =>
+  /\.(?:list|versions|logs)$/.test(procedurePath),
+);
+const paged = lists.filter((procedurePath) => /^(?:workflows|runs|schedules)\./.test(procedurePath));
+
+/** Path of a list's REST operation with the organization's ids. */
+async function pathOf(procedurePath: string): Promise<string> {
+  const input = await rowOf(procedurePath).input(ada);
+  return `/api${procedureAt(procedurePath).path.replace(/\{(\w+)\}/g, (_, name: string) => String(input[name]))}`;
+}
+
+const cursor = (text: string) => Buffer.from(text).toString("base64url");
+const someId = "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b4d";
+
+describe.each(paged)("%s", (procedurePath) => {
+  it.each([
+    "limit=abc",
+    "limit=1e9",
+    "limit=101",
+    "limit=0",
+    "limit=-1",
+    "limit=1.5",
+    "limit=",
+    "limit=%2050",
+    "limit=0x10",
+    "limit=99999999999999999999",
+    "limit=1&limit=2",
+    "after=a&after=b",
+    "after=",
+    "after=garbage",
+    "after=%00",
+    "after=%F0%9F%92%A9",
+    `after=${"a".repeat(10_000)}`,
+    `after=${cursor("1.")}`,
+    `after=${cursor(`1.${someId}x`)}`,
+    `after=${cursor(`-1.${someId}`)}`,
+    `after=${cursor(`1e3.${someId}`)}`,
+    `after=${cursor(`999999999999999.${someId}`)}`,
+    `after=${cursor("1.' or true --")}`,
+    `after=${cursor(`1.${someId}`)}=`,
+  ])("refuses ?%s as invalid_body that names the field", async (query) => {
+    const answer = await ask("GET", `${await pathOf(procedurePath)}?${query}`);
+    expect(answer).toMatchObject({ status: 400, body: { error: "invalid_body" } });
+    expect(answer.body.issues[0].path[0]).toBe(query.split("=")[0]);
+    expect(answer.body.message).toContain(query.split("=")[0]);
+  });
+
+  it.each([
+    { limit: "5" },
+    { limit: 0 },
+    { limit: 1e9 },
+    { limit: null },
+    { limit: true },
+    { after: 5 },
+    { after: "garbage" },
+    { after: ["a", "b"] },
+    { after: "\u0000" },
+  ])("refuses %j over tRPC", async (wrong) => {
+    const input = { ...(await rowOf(procedurePath).input(ada)), ...wrong };
+    const answer = await call("trpc", server.url, ada.client.key, procedurePath, input);
+    expect(answer).toMatchObject({ status: 400, error: { error: "invalid_body" } });
+    expect(answer.error.issues[0].path).toEqual([Object.keys(wrong)[0]]);
+  });
+
+  it("takes a forged position and another list's cursor for a position, or refuses them; both doors alike", async () => {
+    const { body: other } = await ask("GET", "/api/workflows?limit=1");
+    const input = await rowOf(procedurePath).input(ada);
+    const cursors = [
+      other.pagination.next,
+      cursor(`0.${someId}`),
+      cursor(`99999999999999.${someId}`),
+      cursor("1.7"),
+    ];
+    for (const after of cursors) {
+      const [rest, trpc] = await Promise.all(
+        doors.map((door) => call(door, server.url, ada.client.key, procedurePath, { ...input, after })),
+      );
+      expect([200, 400]).toContain(rest?.status);
+      expect(trpc).toMatchObject({ status: rest?.status, result: rest?.result, error: rest?.error });
+    }
+  });
+});
+
+describe("further query parameters", () => {
+  it.each([
+    "state=done",
+    "state=completed&state=failed",
+    "trigger=cron",
+    "createdAfter=yesterday",
+    "createdAfter=2026-11-22",
+    "createdBefore=%00",
+    "workflowId=%00",
+    "workflowId=a&workflowId=b",
+  ])("/api/runs refuses ?%s", async (query) => {
+    expect(await ask("GET", `/api/runs?${query}`)).toMatchObject({
+      status: 400,
+      body: { error: "invalid_body" },
+    });
+  });
+
+  it.each([
+    "search=%00",
+    "search=",
+    "search=a&search=b",
+    `search=${"a".repeat(201)}`,
+    "tag=",
+    "tag=%ED%A0%80&tag=b",
+  ])("/api/workflows refuses ?%s", async (query) => {
+    expect(await ask("GET", `/api/workflows?${query}`)).toMatchObject({
+      status: 400,
+      body: { error: "invalid_body" },
+    });
+  });
+
+  it.each([
+    "search=%25",
+    "search=_",
+    "search=%5C",
+    "search='%20or%201=1--",
+    "search=%E0%A4%A",
+    "__proto__=1",
+    "a[b]=1",
+  ])("/api/workflows reads ?%s as text or leaves it", async (query) => {
+    expect(await ask("GET", `/api/workflows?${query}`)).toMatchObject({ status: 200 });
+  });
+});
+
+describe("If-Match", () => {
+  const versioned = ["workflows.replace", "workflows.edit", "workflows.restore"];
+  const change = (procedurePath: string, id: string, ifMatch: string) =>
+    call(
+      "rest",
+      server.url,
+      ada.client.key,
+      procedurePath,
+      { id, version: 1, workflow: greeting, ops: [] },
+      { "if-match": ifMatch },
+    );
+
+  describe.each(versioned)("of %s", (procedurePath) => {
+    it.each([
+      "*",
+      'W/"2"',
+      "0",
+      '"0"',
+      "-1",
+      "1.5",
+      "2abc",
+      "02",
+      "+2",
+      "2, 3",
+      '"2',
+      "''2''",
+      "9007199254740992",
+      "1e1",
+      "two",
+    ])("is invalid_if_match as %s", async (ifMatch) => {
+      const answer = await change(procedurePath, ada.workflowId, ifMatch);
+      expect(answer).toMatchObject({ status: 400, error: { error: "invalid_if_match" } });
+    });
+
+    it.each(["3", '"3"', "2147483647"])("is a version that does not fit as %s", async (ifMatch) => {
+      const answer = await change(procedurePath, ada.workflowId, ifMatch);
+      expect(answer).toMatchObject({ status: 412, error: { error: "version_mismatch", current: 2 } });
+    });
+
+    it.each(["1", '"1"'])("is the version of a new workflow as %s", async (ifMatch) => {
+      const { id } = (
+        await call("rest", server.url, ada.client.key, "workflows.create", { workflow: greeting })
+      ).result;
+      expect(await change(procedurePath, id, ifMatch)).toMatchObject({ status: 200 });
+    });
+  });
+});
+
+describe("paths", () => {
+  const strange = [
+    "%00",
+    "a%00b",
+    "%E0%A4%A",
+    "%",
+    "%2e%2e%2f",
+    "-".repeat(36),
+    "x".repeat(36),
+    "a".repeat(8_000),
+    "' or true --",
+    "%F0%9F%92%A9",
+    "__proto__",
+    "constructor",
+    "null",
+    "undefined",
+    "-1",
+  ];
+
+  it.each(strange)("an id such as %s names nothing, whatever the operation", async (id) => {
+    for (const [procedurePath, { method, path }] of procedures) {
+      if (!path.includes("{")) continue;
+      const body =
+        method === "GET" || method === "DELETE" ? undefined : { workflow: greeting, ops: [], version: 1 };
+      const filled = path.replace(/\{(\w+)\}/g, id);
+      const answer = await send(server.url, ada.client.key, method, `/api${filled}`, body);
+      expect({ procedurePath, status: answer.status }).toEqual({
+        procedurePath,
+        status: id.includes("%00") ? 400 : 404,
+      });
+      expect(answer.body.error).toBe(id.includes("%00") ? "invalid_body" : "not_found");
+    }
+  });
+
+  it.each(["0", "-1", "1.5", "abc", "99999999999", "1e0", "%00"])(
+    "a version such as %s does not exist",
+    async (version) => {
+      for (const [method, path] of [
+        ["GET", `/api/workflows/${ada.workflowId}/versions/${version}`],
+        ["POST", `/api/workflows/${ada.workflowId}/versions/${version}/restore`],
+      ] as const) {
+        const answer = await ask(method, path);
+        expect(answer.status).toBe(version === "%00" ? 400 : 404);
+      }
+    },
+  );
+
+  it.each([
+    ["GET", "/"],
+    ["GET", "/api"],
+    ["GET", "/api/"],
+    ["GET", "/api/nothing"],
+    ["GET", "/api//workflows"],
+    ["GET", "/api/%E0%A4%A"],
+    ["GET", "/%E0%A4%A"],
+    ["GET", "/%00"],
+    ["GET", "/api/__proto__"],
+    ["GET", "/docs/../api/nothing"],
+    ["GET", "/docs/nothing.js"],
+    ["GET", "/docs/%E0%A4%A"],
+    ["POST", "/health/more"],
+    ["DELETE", "/api/workflows"],
+    ["PATCH", `/api/workflows/${someId}`],
+    ["PUT", `/api/runs/${someId}`],
+    ["POST", `/api/runs/${someId}`],
+    ["GET", "/api/admin/tick"],
+    ["GET", "/api/schedules/preview/more"],
+    ["PROPFIND", "/api/workflows"],
+  ])("%s %s is JSON not_found", async (method, path) => {
+    expect(await ask(method, path)).toMatchObject({ status: 404, body: { error: "not_found" } });
+  });
+
+  it.each([
+    ["GET", "/trpc", 404],
+    ["GET", "/trpc/", 404],
+    ["GET", "/trpc/nothing", 404],
+    ["GET", "/trpc/workflows", 404],
+    ["GET", "/trpc/workflows.nothing", 404],
+    ["GET", "/trpc/__proto__", 404],
+    ["GET", "/trpc/constructor", 404],
+    ["GET", "/trpc/workflows.__proto__", 404],
+    ["GET", "/trpc/%00", 404],
+    ["GET", "/trpc/%E0%A4%A", 400],
+    ["GET", "/trpc/workflows.create", 404],
+    ["POST", "/trpc/workflows.list", 404],
+    ["GET", "/trpc/workflows.list?input=%7B", 400],
+    ["GET", "/trpc/workflows.list?input=%00", 400],
+    ["GET", "/trpc/workflows.list?input=[1]", 400],
+    ["GET", "/trpc/workflows.list?input=null", 400],
+    ["GET", "/trpc/workflows.list?batch=1&input=[]", 400],
+    ["GET", "/trpc/workflows.list?batch=1&input=5", 400],
+    ["GET", "/trpc/workflows.list?batch=1&input=%7B", 400],
+    ["GET", "/trpc/workflows.get", 400],
+  ])("%s %s is a tRPC error with its code, %i", async (method, path, status) => {
+    const { body, ...answer } = await ask(method, path, { "content-type": "application/json" });
+    const { data } = Array.isArray(body) ? body[0].error : body.error;
+    expect({ status: answer.status, error: data.error }).toEqual({
+      status,
+      error: status === 404 ? "not_found" : "invalid_body",
+    });
+  });
+});
+
+it("identifiers of nobody stay 404 after everything above", async () => {
+  expect(await ask("GET", `/api/workflows/${madeUpLike(ada.workflowId)}`)).toMatchObject({ status: 404 });
+  expect(await ask("GET", `/api/workflows/${ada.workflowId}`)).toMatchObject({ status: 200 });
+});
