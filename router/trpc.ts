@@ -60,21 +60,29 @@ export const createCallerFactory = t.createCallerFactory;
 const guardInput = t.middleware(async ({ getRawInput, meta, next }) => {
   const input = await getRawInput();
   const unsafe = findUnsafeInput(input);
-  if (unsafe !== null) throw invalidBody([unsafe]);
+  if (unsafe !== null)
+    throw isInPath([unsafe], input, meta) ? new AppError("not_found") : invalidBody([unsafe]);
   const result = await next();
   if (!result.ok && isMisshapenId(result.error, input, meta))
     throw new AppError("not_found", { cause: result.error });
   return result;
 });
 
-/** Whether all that the schema refused are values that stand in the path of the REST operation. */
-function isMisshapenId(error: TRPCError, input: unknown, meta: Meta | undefined): boolean {
-  if (error.code !== "BAD_REQUEST" || !(error.cause instanceof z.core.$ZodError)) return false;
+function isMisshapenId({ code, cause }: TRPCError, input: unknown, meta: Meta | undefined): boolean {
+  return code === "BAD_REQUEST" && cause instanceof z.core.$ZodError && isInPath(cause.issues, input, meta);
+}
+
+/** Whether all that was refused are values that stand in the path of the REST operation. */
+function isInPath(
+  issues: readonly { readonly path: readonly PropertyKey[] }[],
+  input: unknown,
+  meta: Meta | undefined,
+): boolean {
   if (typeof input !== "object" || input === null || meta?.openapi === undefined) return false;
   const { path } = meta.openapi;
-  const isIdInPath = (key: unknown) =>
-    typeof key === "string" && Object.hasOwn(input, key) && path.includes(`{${key}}`);
-  return error.cause.issues.every((issue) => isIdInPath(issue.path[0]));
+  return issues.every(({ path: [key] }) => {
+    return typeof key === "string" && Object.hasOwn(input, key) && path.includes(`{${key}}`);
+  });
 }
 
 /** Order of the contract: 401, then 429, then 403; input comes after. */

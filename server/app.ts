@@ -54,6 +54,7 @@ export function createApp(services: Services, parts: AppParts): Express {
 
   app.get("/openapi.json", nameRoute("/openapi.json"), serveDocument(router));
   app.use("/docs", nameRoute("/docs"), createSwaggerUi());
+  app.get("/", nameRoute("/"), (_req, res) => res.redirect("/docs"));
 
   app.use(refuseUnknownPath());
   app.use(handleErrors(logger));

@@ -7,7 +7,7 @@ import { RUN_WORKFLOW, type RunPointer } from "./run-workflow.js";
 import type { RunOutput } from "./walk-document.js";
 import { type RunningWorker, startWorker, type WorkerOptions } from "./worker.js";
 
-export type { Attempt, AttemptPage, AttemptPageRequest } from "./attempts.js";
+export type { AttemptPage, AttemptPageRequest } from "./attempts.js";
 export type { RunError } from "./run-error.js";
 export type { LoadedRun } from "./run-workflow.js";
 export type { RunOutput } from "./walk-document.js";

@@ -9,6 +9,7 @@ const LOOK_INTERVAL_MS = 1_000;
 /** A look without an answer for this long means that the connection is dead. */
 const LOOK_TIMEOUT_MS = 10_000;
 const RECONNECT_PAUSE_MS = 200;
+const CONNECT_TIMEOUT_S = 5;
 
 export interface SessionOptions {
   readonly url: string;
@@ -58,13 +59,16 @@ class WorkerSession implements Session {
   async connect(): Promise<void> {
     const { number, url, logger } = this.options;
     // A client of its own for every try: a client that reconnects by itself would drop lock and channels unseen.
-    const connection: Sql = postgres(
-      url,
-      this.driverOptions(() => this.lose(connection)),
-    );
+    let isLost = false;
+    const onClose = () => {
+      isLost = true;
+      this.lose(connection);
+    };
+    const connection: Sql = postgres(url, this.driverOptions(onClose));
     try {
       if (!(await enterRegister(connection, number))) throw new Error("The worker's lock is still held.");
       await connection.unsafe(`listen ${WAKE_CHANNEL}; listen ${DONE_CHANNEL};`);
+      if (isLost) throw new Error("The connection was lost while the session was set up.");
     } catch (error) {
       await connection.end({ timeout: 0 });
       throw error;
@@ -92,6 +96,7 @@ class WorkerSession implements Session {
   private driverOptions(onClose: () => void): NotifyingOptions {
     return {
       max: 1,
+      connect_timeout: CONNECT_TIMEOUT_S,
       max_lifetime: null,
       fetch_types: false,
       connection: { application_name: "flowkeep worker session" },
@@ -128,7 +133,8 @@ class WorkerSession implements Session {
       }
       this.silent = new Set(missing);
     } catch (error) {
-      this.options.logger.warn({ err: error }, "Looking for dead workers failed.");
+      if (this.connection !== connection) return;
+      this.options.logger.warn({ err: error }, "Looking for dead workers failed; it is tried again.");
     } finally {
       clearTimeout(deadline);
     }

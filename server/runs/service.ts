@@ -128,7 +128,7 @@ export class RunService {
     } catch (cause) {
       const message =
         cause instanceof EngineRefusedError
-          ? `The run is ${state} and cannot be canceled any more.`
+          ? `The run has ended (${state}) and cannot be canceled any more.`
           : undefined;
       throw new AppError("cancel_failed", { cause, ...(message === undefined ? {} : { message }) });
     }

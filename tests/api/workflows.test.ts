@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createFlowkeepClient } from "../../router/client.js";
-import { newClient, type TestClient } from "../support/client.js";
+import { WorkflowDocument } from "../../server/workflows/document.js";
+import { endedRun, newClient, type TestClient } from "../support/client.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 import {
   block,
@@ -105,7 +106,7 @@ describe("creating a workflow", () => {
 
   it("answers the same over tRPC", async () => {
     const trpc = createFlowkeepClient({ url: server.url, apiKey: client.key });
-    const created = await trpc.workflows.create.mutate({ workflow: richDocument });
+    const created = await trpc.workflows.create.mutate({ workflow: WorkflowDocument.parse(richDocument) });
     expect(created).toEqual((await get(created.id)).body);
     expect(await trpc.workflows.get.query({ id: created.id })).toEqual(created);
   });
@@ -353,7 +354,6 @@ describe("removing a workflow", () => {
     });
     const { body: started } = await client.request("POST", `/api/workflows/${id}/run`);
     await client.request("DELETE", `/api/workflows/${id}`);
-    const { endedRun } = await import("../support/client.js");
     const run = await endedRun(client, started.runId);
     expect(run).toMatchObject({ state: "completed", output: { outputs: { after: { result: "done" } } } });
   });

@@ -1,7 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { startEmbeddedPostgres } from "../../server/db/embedded/embedded-postgres.js";
+import { migrateDatabase } from "../../server/db/migrate.js";
 import { wakeOverlookedRuns } from "../../server/engine/sweeper.js";
 import { createTestDatabase, type TestDatabase } from "../support/database.js";
 import { type EngineStage, openEngineStage, waitUntil } from "../support/engine-stage.js";
@@ -190,6 +195,39 @@ describe("loss of database connections", () => {
     await engine.stop();
     await busy.close();
   });
+});
+
+describe("a crash of PostgreSQL", () => {
+  it("fails no run and repeats no step", async () => {
+    const dataFolder = await mkdtemp(path.join(os.tmpdir(), "flowkeep-engine-"));
+    const server = await startEmbeddedPostgres({ dataFolder, noSync: true, settings: { fsync: "off" } });
+    await migrateDatabase(server.url);
+    const own = await openEngineStage(server.url);
+    const engine = own.createEngine();
+    await engine.start();
+    try {
+      const versionId = await own.keep(fiveSteps("count", 40));
+      const runIds = await Promise.all(Array.from({ length: 60 }, () => own.dispatch(engine, versionId)));
+      await waitUntil(async () => (own.counts.size > 100 ? true : null), 10_000, "the middle of the runs");
+      const [backend] = await own.database.sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
+      // The server ends every connection and recovers when one of its processes dies like this.
+      process.kill(backend?.pid ?? 0, "SIGKILL");
+      for (const runId of runIds) {
+        const end = async () => {
+          const run = await own.find(runId).catch(() => null);
+          return run?.finishedAt === null ? null : run;
+        };
+        expect((await waitUntil(end, 20_000, "the end of the run")).state).toBe("completed");
+      }
+      expect(own.counts.size).toBe(300);
+      expect([...own.counts.values()].filter((count) => count > 1)).toEqual([]);
+    } finally {
+      await engine.stop();
+      await own.close();
+      await server.stop();
+      await rm(dataFolder, { recursive: true, force: true });
+    }
+  }, 60_000);
 });
 
 describe("a lost wake-up", () => {

@@ -108,8 +108,8 @@ CREATE TABLE "runs" (
 	"workflow_version" integer NOT NULL,
 	"version_id" uuid NOT NULL,
 	"state" text NOT NULL,
-	"input" jsonb NOT NULL,
-	"trigger" jsonb NOT NULL,
+	"input" json NOT NULL,
+	"trigger" json NOT NULL,
 	"trigger_kind" text NOT NULL,
 	"idempotency_key" text,
 	"created_by" text NOT NULL,
@@ -135,7 +135,7 @@ CREATE TABLE "schedules" (
 	"workflow_id" uuid NOT NULL,
 	"cron" text NOT NULL,
 	"timezone" text NOT NULL,
-	"payload" jsonb NOT NULL,
+	"payload" json NOT NULL,
 	"is_enabled" boolean NOT NULL,
 	"stopped_reason" text,
 	"start_at" timestamp (3) with time zone,
@@ -152,7 +152,7 @@ CREATE TABLE "workflow_versions" (
 	"organization_id" text NOT NULL,
 	"workflow_id" uuid NOT NULL,
 	"version" integer NOT NULL,
-	"document" jsonb NOT NULL,
+	"document" json NOT NULL,
 	"created_at" timestamp (3) with time zone NOT NULL,
 	"created_by" text NOT NULL
 );

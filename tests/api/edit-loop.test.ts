@@ -1,0 +1,341 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createFlowkeepClient } from "../../router/client.js";
+import { newClient, type TestClient } from "../support/client.js";
+import { startTestServer, type TestServer } from "../support/server.js";
+import { block, connect, createWorkflow, edit, transform, trigger, walkPages } from "../support/workflows.js";
+
+let server: TestServer;
+let client: TestClient;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  client = await newClient(server.url);
+});
+afterAll(() => server.close());
+
+const add = (block_id: string, template: unknown = block_id) => ({
+  operation_type: "add",
+  block_id,
+  type: "transform",
+  params: { template },
+});
+const join = (block_id: string, target_block_id: string, more = {}) => ({
+  operation_type: "connect",
+  block_id,
+  target_block_id,
+  ...more,
+});
+
+async function read(id: string) {
+  return (await client.request("GET", `/api/workflows/${id}`)).body;
+}
+
+/** What was skipped, as `index code`. */
+function skips(body: { skipped_items: { op_index: number; reason_code: string }[] }): string[] {
+  return body.skipped_items.map(({ op_index, reason_code }) => `${op_index} ${reason_code}`);
+}
+
+describe("a batch of edit operations", () => {
+  it("builds a workflow that runs", async () => {
+    const id = await createWorkflow(client);
+    const { status, headers, body } = await edit(client, id, [
+      { operation_type: "add", block_id: "start", type: "trigger_webhook", name: "Start here" },
+      add("greet", "Hello {{trigger.name}}"),
+      join("start", "greet"),
+    ]);
+    expect(status).toBe(200);
+    expect(headers.get("etag")).toBe('"2"');
+    expect(body).toEqual({
+      ok: true,
+      workflow: {
+        version: "1.0.0",
+        metadata: { name: "Untitled workflow", description: "", tags: [] },
+        blocks: [
+          { id: "start", type: "trigger_webhook", name: "Start here", enabled: true, params: {} },
+          { id: "greet", type: "transform", enabled: true, params: { template: "Hello {{trigger.name}}" } },
+        ],
+        connections: [{ source: "start", target: "greet" }],
+        variables: {},
+      },
+      version: 2,
+      applied: 3,
+      validation_errors: [],
+      skipped_items: [],
+      summary:
+        "Applied 3 of 3 operations (2 add, 1 connect). The result was saved. It has 2 blocks and 1 connection.\n" +
+        "Next: the workflow is valid; run it, or edit it further.",
+    });
+    expect((await read(id)).workflow).toEqual(body.workflow);
+  });
+
+  it("skips and explains what cannot be applied and lets everything else land", async () => {
+    const id = await createWorkflow(client, {
+      blocks: [trigger, transform("a", 1), transform("b", 2)],
+      connections: connect("start>a>b"),
+    });
+    const { status, body } = await edit(client, id, [
+      "not an operation",
+      { operation_type: "explode", block_id: "a" },
+      { operation_type: "add", block_id: "9 lives", type: "transform" },
+      { operation_type: "add", block_id: "a", type: "transform" },
+      { operation_type: "add", block_id: "c", type: "transfrom" },
+      { operation_type: "update", block_id: "nobody", name: "x" },
+      { operation_type: "remove", block_id: "nobody" },
+      { operation_type: "add", block_id: "d", type: "transform", params: { template: 4, templete: 5 } },
+      join("nobody", "a"),
+      join("a", "nobody"),
+      join("a", "start"),
+      join("a", "b"),
+      join("b", "a"),
+      { operation_type: "disconnect", block_id: "start", target_block_id: "b" },
+      add("e", "{{d.result}}"),
+      join("d", "e"),
+    ]);
+    expect(status).toBe(200);
+    expect(skips(body)).toEqual([
+      "0 malformed_op",
+      "1 malformed_op",
+      "2 invalid_block_id",
+      "3 block_already_exists",
+      "4 block_type_not_registered",
+      "5 block_not_found",
+      "6 block_not_found",
+      "7 unknown_param",
+      "8 invalid_edge_source",
+      "9 invalid_edge_target",
+      "10 cycle_introduced",
+      "11 duplicate_connection",
+      "12 cycle_introduced",
+      "13 edge_not_found",
+    ]);
+    expect(body).toMatchObject({ ok: false, version: 2, applied: 3, validation_errors: [] });
+    expect(body.workflow.blocks.map((row: { id: string }) => row.id)).toEqual(["start", "a", "b", "d", "e"]);
+    expect(body.workflow.blocks[3].params).toEqual({ template: 4 });
+    expect(body.workflow.connections).toEqual(connect("start>a>b", "d>e"));
+    expect(body.skipped_items[4]).toEqual({
+      op_index: 4,
+      operation_type: "add",
+      block_id: "c",
+      reason_code: "block_type_not_registered",
+      reason: expect.stringMatching(/"transfrom" is not registered; the nearest types are transform/),
+      details: { type: "transfrom", nearest: expect.arrayContaining(["transform"]) },
+    });
+    expect(body.skipped_items[0]).toMatchObject({ operation_type: null, block_id: null });
+    for (const { reason } of body.skipped_items) expect(reason).toMatch(/^.{20,}\.$/s);
+  });
+
+  it("knows edit and delete as update and remove, and merges parameters one by one", async () => {
+    const id = await createWorkflow(client, {
+      blocks: [
+        block("call", "http", { url: "https://example.com", method: "POST", timeoutMs: 5 }),
+        transform("b", 1),
+      ],
+    });
+    const { body } = await edit(client, id, [
+      {
+        operation_type: "edit",
+        block_id: "call",
+        params: { method: "PUT", timeoutMs: null },
+        enabled: false,
+      },
+      { operation_type: "delete", block_id: "b" },
+    ]);
+    expect(body).toMatchObject({ ok: true, applied: 2, version: 2 });
+    expect(body.workflow.blocks).toEqual([
+      { id: "call", type: "http", enabled: false, params: { url: "https://example.com", method: "PUT" } },
+    ]);
+    expect(body.summary).toContain("1 edit, 1 delete");
+  });
+
+  it("takes the connections of a removed block along and disconnects what it is asked to", async () => {
+    const id = await createWorkflow(client, {
+      blocks: [transform("a", 1), transform("b", 2), transform("c", 3)],
+      connections: connect("a>b>c", "a>c"),
+    });
+    const { body } = await edit(client, id, [
+      { operation_type: "disconnect", block_id: "a", target_block_id: "c" },
+      { operation_type: "remove", block_id: "b" },
+    ]);
+    expect(body).toMatchObject({ ok: true, applied: 2 });
+    expect(body.workflow.connections).toEqual([]);
+  });
+
+  it("keeps fields that no operation knows", async () => {
+    const id = await createWorkflow(client, {
+      blocks: [transform("a", 1, { colour: "green" })],
+      metadata: { name: "Kept", icon: "bolt" },
+    });
+    const { body } = await edit(client, id, [{ operation_type: "update", block_id: "a", name: "A" }]);
+    expect(body.workflow.blocks[0]).toMatchObject({ colour: "green", name: "A" });
+    expect(body.workflow.metadata).toMatchObject({ name: "Kept", icon: "bolt" });
+  });
+
+  it("reports what keeps the workflow from running, by block, code and field", async () => {
+    const id = await createWorkflow(client);
+    const { body } = await edit(client, id, [
+      add("late", "{{early.result}} {{nobody.result}} {{vars.none}}"),
+      add("early"),
+      { operation_type: "add", block_id: "call", type: "http", params: { method: "FETCH" } },
+      join("late", "early"),
+    ]);
+    expect(body).toMatchObject({ ok: false, applied: 4, version: 2, skipped_items: [] });
+    const found = body.validation_errors.map((error: Record<string, unknown>) =>
+      [error.block_id, error.block_type, error.code, error.field].join(" "),
+    );
+    expect(found).toEqual([
+      "late transform reference_not_upstream template",
+      "late transform reference_block_not_found template",
+      "late transform reference_variable_not_found template",
+      "call http missing_param url",
+      "call http invalid_param method",
+    ]);
+    expect(body.summary.split("\n")).toEqual([
+      expect.stringMatching(/^Applied 4 of 4 operations \(3 add, 1 connect\)\. The result was saved\./),
+      "The workflow cannot run yet:",
+      ...Array(3).fill(expect.stringMatching(/^- block late \(reference_\w+\): template: /)),
+      expect.stringMatching(/^- block call \(missing_param\): url is required by http and not set;/),
+      expect.stringMatching(/^- block call \(invalid_param\): method: /),
+      "Next: send one batch that mends what is listed above; what was applied need not be sent again.",
+    ]);
+  });
+
+  it("says in its summary which operation was skipped and why", async () => {
+    const id = await createWorkflow(client);
+    const { body } = await edit(client, id, [add("a"), { operation_type: "remove", block_id: "b" }]);
+    expect(body.summary).toBe(
+      "Applied 1 of 2 operations (1 add). The result was saved. It has 1 block and 0 connections.\n" +
+        "Not applied:\n" +
+        '- ops[1] remove b (block_not_found): block_id: there is no block "b"; the nearest ids are a.\n' +
+        "Next: send one batch that mends what is listed above; what was applied need not be sent again.",
+    );
+  });
+
+  it("holds 500 operations and a workflow 500 blocks; what is beyond is skipped", async () => {
+    const id = await createWorkflow(client);
+    const ops = Array.from({ length: 501 }, (_, index) => add(`b${index}`));
+    const first = await edit(client, id, ops);
+    expect(first.body).toMatchObject({ applied: 500, version: 2 });
+    expect(skips(first.body)).toEqual(["500 limit_exceeded"]);
+    const second = await edit(client, id, [add("b500")]);
+    expect(second.body).toMatchObject({ applied: 0, version: 2 });
+    expect(skips(second.body)).toEqual(["0 limit_exceeded"]);
+    expect(second.body.skipped_items[0].details).toEqual({ limit: 500 });
+  });
+
+  it.each([
+    ["no ops", {}],
+    ["ops that is null", { ops: null }],
+    ["ops that is an object", { ops: { 0: add("a") } }],
+    ["ops that is a text", { ops: "[]" }],
+  ])("is invalid_body with %s and changes nothing", async (_, body) => {
+    const id = await createWorkflow(client);
+    const answer = await client.request("POST", `/api/workflows/${id}/operations`, body);
+    expect(answer.status).toBe(400);
+    expect(answer.body).toMatchObject({ error: "invalid_body", issues: [{ path: ["ops"] }] });
+    expect((await read(id)).version).toBe(1);
+  });
+
+  it.each([
+    ["null", null],
+    ["a number", 7],
+    ["an array", [add("a")]],
+    ["an empty object", {}],
+    ["a wrong type of a field", { ...add("a"), enabled: "false" }],
+    ["a missing field", { operation_type: "add", block_id: "a" }],
+    ["a field that it does not have", { ...add("a"), colour: "red" }],
+    ["an id that is no text", { ...add("a"), block_id: 5 }],
+    ["an update of nothing", { operation_type: "update", block_id: "there" }],
+  ])("is never refused for the shape of one operation: %s", async (_, op) => {
+    const id = await createWorkflow(client, { blocks: [transform("there", 1)] });
+    const { status, body } = await edit(client, id, [op, add("lands")]);
+    expect([status, skips(body), body.applied]).toEqual([200, ["0 malformed_op"], 1]);
+    expect(body.workflow.blocks).toHaveLength(2);
+  });
+
+  it("gives the same answer over tRPC", async () => {
+    const [one, other] = await Promise.all([createWorkflow(client), createWorkflow(client)]);
+    const ops = [add("a"), "nonsense", add("b", "{{a.result}}")];
+    const trpc = createFlowkeepClient({ url: server.url, apiKey: client.key });
+    const overTrpc = await trpc.workflows.edit.mutate({ id: one, ops });
+    expect(overTrpc).toEqual((await edit(client, other, ops)).body);
+    await expect(
+      trpc.workflows.edit.mutate({ id: one, ops: [add("c")], expectedVersion: 1 }),
+    ).rejects.toMatchObject({ data: { error: "version_mismatch", current: 2, httpStatus: 412 } });
+  });
+});
+
+describe("versions of an edited workflow", () => {
+  it("stay where they are when a batch changes nothing", async () => {
+    const id = await createWorkflow(client, { blocks: [transform("a", 1)] });
+    const before = await read(id);
+    const batches: unknown[][] = [
+      [],
+      [add("a")],
+      [{ operation_type: "update", block_id: "a", params: { template: 1 } }],
+      [{ operation_type: "update", block_id: "a", enabled: true }],
+      [add("b"), { operation_type: "remove", block_id: "b" }],
+    ];
+    for (const ops of batches) {
+      const { status, headers, body } = await edit(client, id, ops);
+      expect([status, body.version, headers.get("etag")]).toEqual([200, 1, '"1"']);
+      expect(body.summary).toContain("The workflow is as it was before.");
+    }
+    expect(await read(id)).toEqual(before);
+    expect(await walkPages(client, `/api/workflows/${id}/versions`, 10, "version")).toHaveLength(1);
+  });
+
+  it("are not touched by a dry run, which answers as if it had been applied", async () => {
+    const id = await createWorkflow(client, { blocks: [transform("a", 1)] });
+    const before = await read(id);
+    const ops = [add("b"), join("a", "b"), { operation_type: "remove", block_id: "nobody" }];
+    const dry = await edit(client, id, ops, { dryRun: true });
+    expect([dry.status, dry.headers.get("etag")]).toEqual([200, '"1"']);
+    expect(dry.body).toMatchObject({ ok: false, version: 1, applied: 2 });
+    expect(dry.body.summary).toContain("This was a dry run, so nothing was saved.");
+    expect(await read(id)).toEqual(before);
+    const wet = await edit(client, id, ops);
+    expect(wet.body).toMatchObject({ version: 2, workflow: dry.body.workflow });
+    expect(wet.body.skipped_items).toEqual(dry.body.skipped_items);
+  });
+
+  it("grow by one for each of 20 parallel one-block batches without If-Match, and all blocks are there", async () => {
+    const id = await createWorkflow(client);
+    const names = Array.from({ length: 20 }, (_, index) => `b${index}`);
+    const answers = await Promise.all(names.map((name) => edit(client, id, [add(name)])));
+    expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
+    const versions = answers.map(({ body }) => body.version).sort((a, b) => a - b);
+    expect(versions).toEqual(Array.from({ length: 20 }, (_, index) => index + 2));
+    for (const { body } of answers) expect(body.workflow.blocks).toHaveLength(body.version - 1);
+    const { version, workflow } = await read(id);
+    expect(version).toBe(21);
+    expect(workflow.blocks.map((row: { id: string }) => row.id).sort()).toEqual([...names].sort());
+  });
+
+  it("go by If-Match: the current one passes, a stale one is version_mismatch and nothing changes", async () => {
+    const id = await createWorkflow(client);
+    const patch = (ifMatch: string, name: string, more = {}) =>
+      client.request(
+        "POST",
+        `/api/workflows/${id}/operations`,
+        { ops: [add(name)], ...more },
+        { "if-match": ifMatch },
+      );
+    expect((await patch("1", "a")).body.version).toBe(2);
+    const before = await read(id);
+    for (const more of [{}, { dryRun: true }]) {
+      const stale = await patch('"1"', "b", more);
+      expect(stale.status).toBe(412);
+      expect(stale.body).toMatchObject({ error: "version_mismatch", current: 2 });
+    }
+    expect((await patch("two", "b")).body.error).toBe("invalid_if_match");
+    expect(await read(id)).toEqual(before);
+    const both = await client.request(
+      "POST",
+      `/api/workflows/${id}/operations`,
+      { ops: [add("b")], expectedVersion: 1 },
+      { "if-match": "2" },
+    );
+    expect([both.status, both.body.issues[0].path]).toEqual([400, ["expectedVersion"]]);
+    expect((await patch('"2"', "b")).body.version).toBe(3);
+  });
+});
