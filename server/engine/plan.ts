@@ -3,6 +3,9 @@ import type { Block, Connection, WorkflowDocument } from "../workflows/document.
 import { Graph, topologicalOrder } from "../workflows/graph.js";
 import { RunFailedError } from "./run-error.js";
 
+/** Where the connections of a block with `onError: branch` start that are taken when it has failed. */
+export const ERROR_HANDLE = "error";
+
 /** Finds connectors by type. */
 export interface ConnectorLookup {
   get(type: string): Connector | undefined;
@@ -87,12 +90,20 @@ function findFollowers(blocks: readonly PlannedBlock[], blockId: string): Planne
   for (const planned of blocks) {
     if (!isPure(planned)) continue;
     if (planned.block.id === blockId) step.add(blockId);
-    else if (planned.incoming.length > 0 && planned.incoming.every(({ source }) => step.has(source))) {
+    else if (
+      planned.incoming.length > 0 &&
+      planned.incoming.every((connection) => isPlain(connection, step))
+    ) {
       step.add(planned.block.id);
       followers.push(planned);
     }
   }
   return followers;
+}
+
+/** Whether the connection is taken for certain once the step's blocks have completed. */
+function isPlain({ source, sourceHandle, condition }: Connection, step: ReadonlySet<string>): boolean {
+  return step.has(source) && sourceHandle !== ERROR_HANDLE && condition === undefined;
 }
 
 function isPure({ block, connector }: PlannedBlock): boolean {

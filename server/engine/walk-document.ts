@@ -1,4 +1,5 @@
 import type { BlockLogger } from "../connectors/define-connector.js";
+import type { Connection } from "../workflows/document.js";
 import {
   type AttemptContext,
   type BlockFailure,
@@ -7,8 +8,8 @@ import {
   toBlockFailure,
   waitMsOf,
 } from "./execute-block.js";
-import type { Plan, PlannedBlock } from "./plan.js";
-import type { ValueScope } from "./resolve-values.js";
+import { ERROR_HANDLE, type Plan, type PlannedBlock } from "./plan.js";
+import { resolveValue, type ValueScope } from "./resolve-values.js";
 import { backoffMs, retryPolicyOf } from "./retry-policy.js";
 import { RunFailedError } from "./run-error.js";
 import { backoffNameOf, stepNameOf, waitNameOf } from "./step-names.js";
@@ -56,13 +57,17 @@ export interface RunOutput {
 type BlockResult =
   | { readonly state: "completed" }
   | { readonly state: "skipped" }
+  /** Failed, but its `onError` lets the run go on; its output is `{error: {code, message}}`. */
+  | { readonly state: "caught" }
   | { readonly state: "failed"; readonly error: BlockFailure; readonly attempt: number };
 
 /**
  * Walks a document to its end, or to the point where it waits. Blocks without incoming connections all start;
  * another starts once everything upstream has settled and at least one taken path leads to it; branches run at the
- * same time. A disabled block is skipped, and so is what depends on skipped or failed blocks only. Replay-safe: the
- * same records give the same walk.
+ * same time. A connection is taken when its source has completed and its condition, if any, holds; after a failure
+ * with `onError: continue` as well, and with `onError: branch` when it starts at the handle `error`, which a completed
+ * block does not take. A disabled block is skipped, and so is what no taken path leads to. Replay-safe: the same
+ * records give the same walk.
  * @throws the earliest park error while blocks wait, RunFailedError once nothing runs any more and a block has
  * failed, and any other error of the engine untouched.
  */
@@ -115,11 +120,20 @@ class Walk {
 
   private async settleOnce(planned: PlannedBlock): Promise<BlockResult> {
     const { block, incoming } = planned;
-    const upstream = await Promise.all(
-      incoming.map(({ source }) => this.settle(this.options.plan.get(source))),
-    );
-    const isReached = incoming.length === 0 || upstream.some(({ state }) => state === "completed");
+    const taken = await Promise.all(incoming.map((connection) => this.isTaken(connection)));
+    const isReached = incoming.length === 0 || taken.includes(true);
     return block.enabled && isReached ? this.runBlock(planned) : { state: "skipped" };
+  }
+
+  private async isTaken({ source, sourceHandle, condition }: Connection): Promise<boolean> {
+    const planned = this.options.plan.get(source);
+    const { state } = await this.settle(planned);
+    const isErrorHandle = sourceHandle === ERROR_HANDLE;
+    const leadsOn =
+      state === "completed"
+        ? !isErrorHandle
+        : state === "caught" && (planned.block.onError === "continue" || isErrorHandle);
+    return leadsOn && (condition === undefined || Boolean(resolveValue(condition, this.scope(this.outputs))));
   }
 
   private async runBlock(planned: PlannedBlock): Promise<BlockResult> {
@@ -133,12 +147,19 @@ class Walk {
         return { state: "completed" };
       }
       const { error } = record;
-      if (!error.isRetryable || attempt >= policy.maxAttempts) return { state: "failed", error, attempt };
+      if (!error.isRetryable || attempt >= policy.maxAttempts) return this.fail(planned, error, attempt);
       await this.options.steps.wait(
         backoffNameOf(block.id, attempt),
         backoffMs(policy, attempt, error.retryAfterMs),
       );
     }
+  }
+
+  private fail({ block }: PlannedBlock, error: BlockFailure, attempt: number): BlockResult {
+    if (block.onError === undefined || block.onError === "fail") return { state: "failed", error, attempt };
+    const { code, message } = error;
+    this.outputs[block.id] = { error: { code, message } };
+    return { state: "caught" };
   }
 
   private async attempt(planned: PlannedBlock, attempt: number): Promise<BlockRecord> {

@@ -87,9 +87,11 @@ function invalidRequest(error: TRPCError): AppError {
   });
 }
 
-const connectionCodes = /^(?:08|57P0|53300|ECONN|CONNECTION_|CONNECT_TIMEOUT|EPIPE|ETIMEDOUT)/;
+/** Failover adds names that do not resolve for a while, read-only servers and broken deadlocks to lost connections. */
+const connectionCodes =
+  /^(?:08|57P0|53300|25006|40P01|ECONN|CONNECTION_|CONNECT_TIMEOUT|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/;
 
-/** Whether the database could not be reached, by SQLSTATE class or driver code. */
+/** Whether the database could not be reached or gave up on the statement, by SQLSTATE class or driver code. */
 export function isConnectionLoss(cause: unknown): boolean {
   for (let error = cause; error instanceof Error; error = error.cause) {
     if ("code" in error && typeof error.code === "string" && connectionCodes.test(error.code)) return true;

@@ -118,6 +118,9 @@ export class ReferenceScope {
   #lookAtOutput(block: Block, path: Reference["path"]): Sight {
     const type = this.#blockTypes.get(block.type);
     if (type === undefined || type.hasOpenOutputs) return { kinds: "any" };
+    if (path[0] === "error" && (block.onError === "continue" || block.onError === "branch")) {
+      return { kinds: path.length === 1 ? ["object"] : ["string"] };
+    }
     const key = JSON.stringify([block.type, ...path]);
     const kinds = this.#kindsByOutput.get(key) ?? kindsAt(type.outputs, path);
     if (kinds !== null) {

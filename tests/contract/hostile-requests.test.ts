@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Answer, send } from "../support/client.js";
 import { call, doors, procedureAt, procedures } from "../support/doors.js";
-import { type Estate, greeting, madeUpLike, makeEstate, rowOf } from "../support/operations-table.js";
+import { type Estate, greeting, makeEstate, rowOf } from "../support/operations-table.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 
 let server: TestServer;
@@ -100,6 +100,20 @@ describe.each(paged)("%s", (procedurePath) => {
 });
 
 describe("further query parameters", () => {
+  it.each(["workflows", "runs", "schedules"])(
+    "/api/%s refuses a bad ?before and both cursors at once",
+    async (list) => {
+      const valid = cursor(`1.${list === "schedules" ? "sch_1" : someId}`);
+      for (const query of ["before=garbage", "before=", `after=${valid}&before=${valid}`]) {
+        const answer = await ask("GET", `/api/${list}?${query}`);
+        expect(answer).toMatchObject({
+          status: 400,
+          body: { error: "invalid_body", issues: [{ path: ["before"] }] },
+        });
+      }
+    },
+  );
+
   it.each([
     "state=done",
     "state=completed&state=failed",
@@ -217,11 +231,7 @@ describe("paths", () => {
         method === "GET" || method === "DELETE" ? undefined : { workflow: greeting, ops: [], version: 1 };
       const filled = path.replace(/\{(\w+)\}/g, id);
       const answer = await send(server.url, ada.client.key, method, `/api${filled}`, body);
-      expect({ procedurePath, status: answer.status }).toEqual({
-        procedurePath,
-        status: id.includes("%00") ? 400 : 404,
-      });
-      expect(answer.body.error).toBe(id.includes("%00") ? "invalid_body" : "not_found");
+      expect(answer, procedurePath).toMatchObject({ status: 404, body: { error: "not_found" } });
     }
   });
 
@@ -232,14 +242,12 @@ describe("paths", () => {
         ["GET", `/api/workflows/${ada.workflowId}/versions/${version}`],
         ["POST", `/api/workflows/${ada.workflowId}/versions/${version}/restore`],
       ] as const) {
-        const answer = await ask(method, path);
-        expect(answer.status).toBe(version === "%00" ? 400 : 404);
+        expect(await ask(method, path)).toMatchObject({ status: 404, body: { error: "not_found" } });
       }
     },
   );
 
   it.each([
-    ["GET", "/"],
     ["GET", "/api"],
     ["GET", "/api/"],
     ["GET", "/api/nothing"],
@@ -292,9 +300,4 @@ describe("paths", () => {
       error: status === 404 ? "not_found" : "invalid_body",
     });
   });
-});
-
-it("identifiers of nobody stay 404 after everything above", async () => {
-  expect(await ask("GET", `/api/workflows/${madeUpLike(ada.workflowId)}`)).toMatchObject({ status: 404 });
-  expect(await ask("GET", `/api/workflows/${ada.workflowId}`)).toMatchObject({ status: 200 });
 });

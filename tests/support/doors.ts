@@ -75,7 +75,9 @@ async function callRest(
     return value;
   });
   const hasBody = method !== "GET" && method !== "DELETE";
-  const query = new URLSearchParams([...rest].map(([name, value]) => [name, String(value)] as [string, string]));
+  const query = new URLSearchParams(
+    [...rest].map(([name, value]) => [name, String(value)] as [string, string]),
+  );
   const target = `/api${filled}${hasBody || rest.size === 0 ? "" : `?${query}`}`;
   const body = hasBody && rest.size > 0 ? Object.fromEntries(rest) : undefined;
   const answer = await send(url, key, method, target, body, headers);
