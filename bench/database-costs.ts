@@ -1,6 +1,6 @@
 import { newClient } from "../tests/support/client.js";
 import { measuredOperations, principalRequest } from "./operations.js";
-import { openCountingProxy } from "./round-trips.js";
+import { openCountingProxy, type Traffic } from "./round-trips.js";
 import type { Stage } from "./stage.js";
 import { median } from "./statistics.js";
 
@@ -9,17 +9,15 @@ const WARM_UP_REQUESTS = 20;
 const COUNTED_REQUESTS = 20;
 
 /** What one request makes the server ask the database. */
-export interface DatabaseCost {
+export interface DatabaseCost extends Traffic {
   readonly name: string;
-  readonly statements: number;
-  readonly roundTrips: number;
 }
 
 /** Counts statements and round trips of single requests, between the server and the database. */
 export async function countDatabaseCosts(stage: Stage): Promise<DatabaseCost[]> {
   const proxy = await openCountingProxy(await stage.createDatabase("counted", true));
-  const url = await stage.startServer(proxy.url, { ROLE: "api", DATABASE_POOL_SIZE: "2" });
-  const client = await newClient(url);
+  const server = await stage.startServer(proxy.url, { ROLE: "api", DATABASE_POOL_SIZE: "2" });
+  const client = await newClient(server.url);
   const authentication = {
     name: "authentication with an API key",
     prepare: async () => [principalRequest(client)],
@@ -27,24 +25,25 @@ export async function countDatabaseCosts(stage: Stage): Promise<DatabaseCost[]> 
   const costs: DatabaseCost[] = [];
   for (const { name, prepare } of [authentication, ...measuredOperations]) {
     const requests = await prepare(client);
-    const seen: { statements: number; roundTrips: number }[] = [];
+    const traffic: Traffic[] = [];
     for (let number = 0; number < WARM_UP_REQUESTS + COUNTED_REQUESTS; number += 1) {
+      const before = proxy.traffic();
       const request = requests[number % requests.length];
-      if (request === undefined) throw new Error(`${name} has no request.`);
-      const before = { ...proxy.traffic };
-      await client.request(request.method, request.path, request.body);
-      const { statements, roundTrips } = proxy.traffic;
-      seen.push({
+      if (request !== undefined) await client.request(request.method, request.path, request.body);
+      const { statements, roundTrips } = proxy.traffic();
+      if (number < WARM_UP_REQUESTS) continue;
+      traffic.push({
         statements: statements - before.statements,
         roundTrips: roundTrips - before.roundTrips,
       });
     }
-    const counted = seen.slice(WARM_UP_REQUESTS);
     costs.push({
       name,
-      statements: median(counted.map(({ statements }) => statements)),
-      roundTrips: median(counted.map(({ roundTrips }) => roundTrips)),
+      statements: median(traffic.map(({ statements }) => statements)),
+      roundTrips: median(traffic.map(({ roundTrips }) => roundTrips)),
     });
   }
+  await server.end();
+  await proxy.close();
   return costs;
 }

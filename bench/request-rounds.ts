@@ -13,8 +13,8 @@ export interface RequestRound {
 export async function prepareRequests(
   stage: Stage,
 ): Promise<(operation: MeasuredOperation, bounds: LoadBounds) => Promise<RequestRound>> {
-  const url = await stage.startServer(await stage.createDatabase("requests", true), { ROLE: "api" });
-  const floorUrl = await stage.startFloorServer(await stage.createDatabase("floor", false));
+  const { url } = await stage.startServer(await stage.createDatabase("requests", true), { ROLE: "api" });
+  const { url: floorUrl } = await stage.startFloorServer(await stage.createDatabase("floor", false));
   const client = await newClient(url);
   const { body } = await send(floorUrl, null, "POST", "/documents", measuredDocument);
   const floors = floorOperations(body.id);

@@ -4,16 +4,17 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 /** What passed from the clients to the database so far. */
 export interface Traffic {
   /** Statements executed. */
-  statements: number;
+  readonly statements: number;
   /** Times that a client stopped to wait for an answer. */
-  roundTrips: number;
+  readonly roundTrips: number;
 }
 
 /** A way to a database that counts. */
 export interface CountingProxy {
   /** The database's URL by way of the proxy. */
   readonly url: string;
-  readonly traffic: Readonly<Traffic>;
+  /** Since it was opened. */
+  traffic(): Traffic;
   close(): Promise<void>;
 }
 
@@ -21,7 +22,8 @@ export interface CountingProxy {
 export async function openCountingProxy(databaseUrl: string): Promise<CountingProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
-  const traffic: Traffic = { statements: 0, roundTrips: 0 };
+  let statements = 0;
+  let roundTrips = 0;
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
     for (const socket of [client, upstream]) {
@@ -30,8 +32,8 @@ export async function openCountingProxy(databaseUrl: string): Promise<CountingPr
       socket.on("error", () => socket.destroy());
     }
     const read = createMessageReader((type) => {
-      if (type === "E" || type === "Q") traffic.statements += 1;
-      if (type === "S" || type === "H" || type === "Q") traffic.roundTrips += 1;
+      if (type === "E" || type === "Q") statements += 1;
+      if (type === "S" || type === "H" || type === "Q") roundTrips += 1;
     });
     client.on("data", read);
     client.pipe(upstream).pipe(client);
@@ -42,7 +44,7 @@ export async function openCountingProxy(databaseUrl: string): Promise<CountingPr
   url.host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {
     url: url.href,
-    traffic,
+    traffic: () => ({ statements, roundTrips }),
     close: async () => {
       server.close();
       for (const socket of sockets) socket.destroy();

@@ -18,7 +18,7 @@ export interface RunRound {
 /** Starts both engines; the returned function measures a round of that many runs on each. */
 export async function prepareRuns(stage: Stage): Promise<(runs: number) => Promise<RunRound>> {
   const databaseUrl = await stage.createDatabase("runs", true);
-  const url = await stage.startServer(databaseUrl, { ROLE: "all" });
+  const { url } = await stage.startServer(databaseUrl, { ROLE: "all" });
   const client = await newClient(url);
   const request = runRequest(client, await createWorkflow(client));
   const plans = Array.from({ length: CONNECTIONS }, () => [request]);

@@ -10,16 +10,23 @@ import { startEmbeddedPostgres } from "../server/db/embedded/embedded-postgres.j
 import { migrateDatabase } from "../server/db/migrate.js";
 import { withDatabaseName } from "../tests/support/database-url.js";
 
+/** A server in a process of its own. */
+export interface RunningServer {
+  readonly url: string;
+  /** Resolves once the process has ended; the stage does it for those that still run. */
+  end(): Promise<void>;
+}
+
 /** A PostgreSQL of the bench's own, with the settings that `npm start` gives it, and the processes on it. */
 export interface Stage {
   /** A new database; `isMigrated` with Flowkeep's tables. */
   createDatabase(name: string, isMigrated: boolean): Promise<string>;
   /** One connection to look into a database with. */
   openSql(databaseUrl: string): Sql;
-  /** The compiled server; gives its URL. */
-  startServer(databaseUrl: string, environment: Readonly<Record<string, string>>): Promise<string>;
-  /** The bare server of `floor-server.ts`; gives its URL. */
-  startFloorServer(databaseUrl: string): Promise<string>;
+  /** The compiled server. */
+  startServer(databaseUrl: string, environment: Readonly<Record<string, string>>): Promise<RunningServer>;
+  /** The bare server of `floor-server.ts`. */
+  startFloorServer(databaseUrl: string): Promise<RunningServer>;
   /** Ends the processes, stops PostgreSQL and removes its folder. */
   close(): Promise<void>;
 }
@@ -37,7 +44,7 @@ export async function openStage(): Promise<Stage> {
       stdio: ["ignore", "pipe", "inherit"],
     });
     processes.push(child);
-    return `http://127.0.0.1:${await readPort(child)}`;
+    return { url: `http://127.0.0.1:${await readPort(child)}`, end: () => end(child) };
   };
   const openSql = (url: string) => {
     const sql = postgres(url, { max: 1, onnotice: () => {} });

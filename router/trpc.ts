@@ -54,8 +54,8 @@ export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;
 
 /**
- * Looks at the input before its schema does, for every procedure and both doors: what PostgreSQL cannot store is
- * refused, and an id of the wrong shape names nothing.
+ * Looks at the input beside its schema, for every procedure and both doors: what PostgreSQL cannot store is refused,
+ * an id of the wrong shape names nothing, and a version that no workflow can have gets the code of `If-Match`.
  */
 const guardInput = t.middleware(async ({ getRawInput, meta, next }) => {
   const input = await getRawInput();
@@ -63,21 +63,31 @@ const guardInput = t.middleware(async ({ getRawInput, meta, next }) => {
   if (unsafe !== null)
     throw isInPath([unsafe], input, meta) ? new AppError("not_found") : invalidBody([unsafe]);
   const result = await next();
-  if (!result.ok && isMisshapenId(result.error, input, meta))
-    throw new AppError("not_found", { cause: result.error });
+  if (result.ok) return result;
+  const issues = schemaIssues(result.error);
+  if (issues === null) return result;
+  if (isInPath(issues, input, meta)) throw new AppError("not_found", { cause: result.error });
+  if (isImpossibleVersion(issues, input)) throw new AppError("invalid_if_match", { cause: result.error });
   return result;
 });
 
-function isMisshapenId({ code, cause }: TRPCError, input: unknown, meta: Meta | undefined): boolean {
-  return code === "BAD_REQUEST" && cause instanceof z.core.$ZodError && isInPath(cause.issues, input, meta);
+type Issues = readonly { readonly path: readonly PropertyKey[] }[];
+
+function schemaIssues({ code, cause }: TRPCError): Issues | null {
+  return code === "BAD_REQUEST" && cause instanceof z.core.$ZodError ? cause.issues : null;
+}
+
+function isImpossibleVersion(issues: Issues, input: unknown): boolean {
+  const isNumber =
+    typeof input === "object" &&
+    input !== null &&
+    "expectedVersion" in input &&
+    typeof input.expectedVersion === "number";
+  return isNumber && issues.every(({ path: [key] }) => key === "expectedVersion");
 }
 
 /** Whether all that was refused are values that stand in the path of the REST operation. */
-function isInPath(
-  issues: readonly { readonly path: readonly PropertyKey[] }[],
-  input: unknown,
-  meta: Meta | undefined,
-): boolean {
+function isInPath(issues: Issues, input: unknown, meta: Meta | undefined): boolean {
   if (typeof input !== "object" || input === null || meta?.openapi === undefined) return false;
   const { path } = meta.openapi;
   return issues.every(({ path: [key] }) => {

@@ -105,6 +105,12 @@ describe("headers", () => {
 });
 
 describe("/docs", () => {
+  it("is where a person who opens the bare address is led", async () => {
+    const response = await fetch(doors.url, { redirect: "manual" });
+    expect(response.status).toBe(302);
+    expect(response.headers.get("location")).toBe("/docs");
+  });
+
   it("is Swagger UI from this server's own files", async () => {
     const page = await (await fetch(`${doors.url}/docs`)).text();
     expect(page).not.toMatch(/https?:\/\//);

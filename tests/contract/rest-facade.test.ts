@@ -225,9 +225,9 @@ describe("what cannot be stored", () => {
     expect(overTrpc.status).toBe(400);
   });
 
-  it("is invalid_body in query and path", async () => {
+  it("is invalid_body in a query and names nothing in a path", async () => {
     expect((await rest("GET", "/things?search=%00")).status).toBe(400);
-    expect((await rest("GET", "/things/%00")).status).toBe(400);
+    expect((await rest("GET", "/things/%00")).status).toBe(404);
   });
 });
 
@@ -324,11 +324,9 @@ describe("unknown paths and methods", () => {
     "/api",
     "/api/none",
     "/api/things/1/none",
-    "/api/..",
     "/none",
     "/api/%zz",
     "/trpcx",
-    "//",
     "/docs/none",
     "/docs/%zz",
   ])("are JSON 404 not_found: %s", async (path) => {
