@@ -8,9 +8,9 @@ import { openStage, type Stage } from "./stage.js";
 
 const ROUNDS = 5;
 const BOUNDS = { seconds: 2.5, requests: 20_000 };
-const WARM_UP_BOUNDS = { seconds: 1.5, requests: 20_000 };
+const WARM_UP_BOUNDS = { seconds: 4, requests: 20_000 };
 const RUNS = 1_000;
-const WARM_UP_RUNS = 300;
+const WARM_UP_RUNS = 500;
 
 /** Measures everything on a PostgreSQL of its own and prints it as tables; takes three to four minutes. */
 async function bench(stage: Stage): Promise<void> {

@@ -2,7 +2,7 @@ import { PgDatabase, PgDialect } from "drizzle-orm/pg-core";
 import { type PostgresJsQueryResultHKT, PostgresJsSession } from "drizzle-orm/postgres-js";
 import { createTableRelationsHelpers, extractTablesRelationalConfig } from "drizzle-orm/relations";
 import type postgres from "postgres";
-import { openPool, type PoolOptions } from "./pool.js";
+import { lossOf, openPool, type PoolOptions } from "./pool.js";
 import * as schema from "./schema/index.js";
 
 type Schema = typeof schema;
@@ -71,14 +71,17 @@ function buildDb(sql: Sql): Db {
  */
 async function inTransaction<T>(pool: Sql, work: (sql: Sql) => Promise<T>): Promise<T> {
   const reserved = await pool.reserve();
+  const loss = lossOf(reserved);
+  const orLost = <Result>(step: PromiseLike<Result>): PromiseLike<Result> =>
+    loss === undefined ? step : Promise.race([step, loss]);
   let isUsable = true;
   try {
-    await reserved.unsafe("begin");
-    const result = await work(reserved);
-    await reserved.unsafe("commit");
+    await orLost(reserved.unsafe("begin"));
+    const result = await orLost(work(reserved));
+    await orLost(reserved.unsafe("commit"));
     return result;
   } catch (error) {
-    await reserved.unsafe("rollback").catch(() => {
+    await orLost(reserved.unsafe("rollback")).then(undefined, () => {
       isUsable = false;
     });
     throw error;

@@ -12,12 +12,24 @@ export interface PoolOptions {
   readonly applicationName: string;
 }
 
+const losses = new WeakMap<postgres.ReservedSql, Promise<never>>();
+
+/**
+ * Rejects with a lost connection once a reserved one cannot be used any more, and never resolves: the driver may leave
+ * what waits there without an answer.
+ */
+export function lossOf(reserved: postgres.ReservedSql): Promise<never> | undefined {
+  return losses.get(reserved);
+}
+
 /** The driver's pool at one time. */
 interface Generation {
   readonly sql: postgres.Sql;
   isReplaced: boolean;
   /** Settles when every connection has been opened; absent until a transaction needs it. */
   opened?: Promise<unknown>;
+  /** Refuse what waits for one of its connections. */
+  readonly waiting: Set<() => void>;
 }
 
 /**
@@ -65,11 +77,38 @@ class ReplacedOnLoss {
       Array.from({ length: this.options.max }, () => generation.sql`select 1`),
     );
     await generation.opened;
-    const reserved = await generation.sql.reserve();
-    return forward<postgres.ReservedSql>(
+    const { lost, forget } = this.watch(generation);
+    const reserved = await Promise.race([generation.sql.reserve(), lost]);
+    const release = () => {
+      forget();
+      reserved.release();
+    };
+    const guarded = forward<postgres.ReservedSql>(
       () => (generation.isReplaced ? this.ended : reserved),
-      (key) => (key === "release" ? () => reserved.release() : undefined),
+      (key) => (key === "release" ? release : undefined),
     );
+    losses.set(guarded, lost);
+    return guarded;
+  }
+
+  /** `lost` rejects once the generation is replaced. */
+  private watch(generation: Generation): { readonly lost: Promise<never>; readonly forget: () => void } {
+    let refuse: () => void = () => undefined;
+    const lost = new Promise<never>((_resolve, reject) => {
+      refuse = () => {
+        this.refuse().catch(reject);
+      };
+    });
+    lost.catch(() => undefined);
+    generation.waiting.add(refuse);
+    if (generation.isReplaced) refuse();
+    return { lost, forget: () => generation.waiting.delete(refuse) };
+  }
+
+  /** Fails as any statement on a pool that has ended. */
+  private async refuse(): Promise<never> {
+    await this.ended`select 1`;
+    throw new Error("A pool that has ended answered.");
   }
 
   listen(...args: Parameters<postgres.Sql["listen"]>): ReturnType<postgres.Sql["listen"]> {
@@ -85,6 +124,7 @@ class ReplacedOnLoss {
   private open(): Generation {
     const generation: Generation = {
       isReplaced: false,
+      waiting: new Set(),
       sql: postgres(this.url, {
         ...this.driverOptions(),
         max: this.options.max,
@@ -97,6 +137,7 @@ class ReplacedOnLoss {
   private replace(generation: Generation): void {
     if (generation.isReplaced || this.isEnding) return;
     generation.isReplaced = true;
+    for (const refuse of generation.waiting) refuse();
     this.current = this.open();
     void generation.sql.end({ timeout: REPLACED_GRACE_S });
   }

@@ -1,6 +1,7 @@
-import { and, eq, gt, lt } from "drizzle-orm";
+import { and, eq, gt, lt, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
+import { preparedQuery } from "../db/prepared-query.js";
 import { jsonNull } from "../db/schema/columns.js";
 import { type RunState, type RunTrigger, runs } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
@@ -63,13 +64,23 @@ export async function insertRun(db: Db, organizationId: string, { now, ...run }:
   return rows.length > 0;
 }
 
+const isNamed = and(
+  eq(id, sql.placeholder("runId")),
+  eq(runs.organizationId, sql.placeholder("organizationId")),
+);
+
+const selectRun = preparedQuery((db) =>
+  db
+    .select({ ...summaryColumns, input: runs.input })
+    .from(runs)
+    .where(isNamed)
+    .prepare("select_run"),
+);
+
 /** The run, or null. */
 export async function findRun(db: Db, organizationId: string, runId: string): Promise<StoredRun | null> {
   if (!isUuid(runId)) return null;
-  const [row] = await db
-    .select({ ...summaryColumns, input: runs.input })
-    .from(runs)
-    .where(and(eq(id, runId), eq(runs.organizationId, organizationId)));
+  const [row] = await selectRun(db).execute({ organizationId, runId });
   return row ?? null;
 }
 
@@ -93,16 +104,21 @@ export async function findRunByKey(
   return row ?? null;
 }
 
+const selectRunInput = preparedQuery((db) =>
+  db
+    .select({ versionId: runs.versionId, input: runs.input, trigger })
+    .from(runs)
+    .where(isNamed)
+    .prepare("select_run_input"),
+);
+
 /** What the engine needs to walk a run, or null. */
 export async function findRunInput(
   db: Db,
   organizationId: string,
   runId: string,
 ): Promise<{ readonly versionId: string; readonly input: unknown; readonly trigger: RunTrigger } | null> {
-  const [row] = await db
-    .select({ versionId: runs.versionId, input: runs.input, trigger })
-    .from(runs)
-    .where(and(eq(id, runId), eq(runs.organizationId, organizationId)));
+  const [row] = await selectRunInput(db).execute({ organizationId, runId });
   return row ?? null;
 }
 

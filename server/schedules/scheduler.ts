@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Sql } from "../db/client.js";
 import type { ScheduleService } from "./service.js";
@@ -9,6 +10,8 @@ const MAX_SLEEP_MS = 30_000;
 const MIN_SLEEP_MS = 20;
 /** Pause after a failure, in milliseconds. */
 const RETRY_MS = 1_000;
+/** How long stopping waits for what is being fired, in milliseconds; the end of the pool rolls the rest back. */
+const STOP_MS = 5_000;
 /** How many due schedules one process fires at the same time. */
 const CONCURRENCY = 4;
 
@@ -30,7 +33,8 @@ export async function startScheduler({ schedules, sql, now, logger }: SchedulerO
   const controller = new AbortController();
   let wake = () => {};
   let isWoken = false;
-  const listening = await sql.listen(SCHEDULE_CHANNEL, () => {
+  // Ends with the pool: to unlisten on a connection that was just lost may never answer.
+  await sql.listen(SCHEDULE_CHANNEL, () => {
     isWoken = true;
     wake();
   });
@@ -71,8 +75,7 @@ export async function startScheduler({ schedules, sql, now, logger }: SchedulerO
     async stop() {
       controller.abort();
       wake();
-      await running;
-      await listening.unlisten();
+      await Promise.race([running, delay(STOP_MS, undefined, { ref: false })]);
     },
   };
 }

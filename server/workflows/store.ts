@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { and, arrayContains, eq, ilike, isNull, or } from "drizzle-orm";
+import { and, arrayContains, eq, ilike, isNull, or, type Placeholder, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
+import { preparedQuery } from "../db/prepared-query.js";
 import { workflows, workflowVersions } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
 import type { WorkflowDocument } from "./document.js";
@@ -51,8 +52,9 @@ const headColumns = {
   updatedAt: workflows.updatedAt,
 };
 
-const isHere = (organizationId: string, id: string) =>
+const isHere = (organizationId: string | Placeholder, id: string | Placeholder) =>
   and(eq(workflows.id, id), eq(workflows.organizationId, organizationId), isNull(workflows.removedAt));
+const isNamed = isHere(sql.placeholder("organizationId"), sql.placeholder("id"));
 
 /** Writes a workflow and its version 1 in one statement. */
 export async function insertWorkflow(
@@ -88,6 +90,15 @@ export async function insertWorkflow(
   return { id, workflow: document, version: 1, versionId, createdAt: now, updatedAt: now };
 }
 
+const selectWorkflow = preparedQuery((db) =>
+  db
+    .select(headColumns)
+    .from(workflows)
+    .innerJoin(workflowVersions, eq(workflowVersions.id, workflows.versionId))
+    .where(isNamed)
+    .prepare("select_workflow"),
+);
+
 /** The workflow with its newest document, or null. */
 export async function findWorkflow(
   db: Db,
@@ -95,11 +106,7 @@ export async function findWorkflow(
   id: string,
 ): Promise<StoredWorkflow | null> {
   if (!isUuid(id)) return null;
-  const [row] = await db
-    .select(headColumns)
-    .from(workflows)
-    .innerJoin(workflowVersions, eq(workflowVersions.id, workflows.versionId))
-    .where(isHere(organizationId, id));
+  const [row] = await selectWorkflow(db).execute({ organizationId, id });
   return row ?? null;
 }
 
@@ -142,6 +149,24 @@ export async function holdWorkflow(db: Db, organizationId: string, id: string): 
   return rows.length > 0;
 }
 
+const selectVersion = preparedQuery((db) =>
+  db
+    .select({ versionId: workflowVersions.id, version: workflowVersions.version })
+    .from(workflows)
+    .innerJoin(
+      workflowVersions,
+      and(
+        eq(workflowVersions.workflowId, workflows.id),
+        eq(
+          workflowVersions.version,
+          sql`coalesce(${sql.placeholder("version")}::integer, ${workflows.version})`,
+        ),
+      ),
+    )
+    .where(isNamed)
+    .prepare("select_version"),
+);
+
 /** Which version a run takes: the newest, or the numbered one; null when there is none. */
 export async function findVersion(
   db: Db,
@@ -150,16 +175,7 @@ export async function findVersion(
   version: number | null,
 ): Promise<{ readonly versionId: string; readonly version: number } | null> {
   if (!isUuid(id)) return null;
-  const [row] = await db
-    .select({ versionId: workflowVersions.id, version: workflowVersions.version })
-    .from(workflows)
-    .innerJoin(
-      workflowVersions,
-      version === null
-        ? eq(workflowVersions.id, workflows.versionId)
-        : and(eq(workflowVersions.workflowId, workflows.id), eq(workflowVersions.version, version)),
-    )
-    .where(isHere(organizationId, id));
+  const [row] = await selectVersion(db).execute({ organizationId, id, version });
   return row ?? null;
 }
 
