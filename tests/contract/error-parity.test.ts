@@ -130,6 +130,6 @@ describe("the request log", () => {
       status: 200,
       organizationId: "org_1",
     });
-    expect(line).not.toMatch(/hidden|42|"full"/);
+    expect(line).not.toMatch(/hidden|things\/42|"full"/);
   });
 });
