@@ -34,7 +34,7 @@ export function runTable(rounds: readonly RunRound[]): string {
     median(rounds.map((round) => round.flowkeep / round[key])).toFixed(2),
   ];
   return table(
-    ["1,000 runs, dispatch included", "runs/s", "Flowkeep's share"],
+    [`completed runs, ${rounds.length} rounds`, "runs/s", "Flowkeep's share"],
     [
       row("Flowkeep: trigger and three transforms", "flowkeep"),
       row("openworkflow alone, one step", "oneStep"),
