@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { runStates } from "../../server/db/schema/run.js";
+import { runStates, triggerKinds } from "../../server/runs/run-kinds.js";
 import { Id, Instant, InstantInput, pageInput, pageOf } from "./common.js";
 
 const RunState = z.enum(runStates).meta({ id: "RunState" });
-const TriggerKind = z.enum(["manual", "schedule", "webhook"]);
+const TriggerKind = z.enum(triggerKinds);
 
 const RunTrigger = z.looseObject({ kind: TriggerKind }).meta({ id: "RunTrigger" });
 

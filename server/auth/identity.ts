@@ -77,6 +77,7 @@ async function authenticateKey(sql: Sql, hash: string, stamps: UsageStamps): Pro
     id: key.id,
     organizationId: key.organizationId,
     permissions: permissionsOfKey(key.permissions),
+    roles: [],
   };
 }
 
@@ -117,5 +118,6 @@ async function authenticateSession(sql: Sql, token: string, stamps: UsageStamps)
     id: session.userId,
     organizationId: session.activeOrganizationId,
     permissions: permissionsOfRoles(session.role),
+    roles: session.role.split(",").map((role) => role.trim()),
   };
 }

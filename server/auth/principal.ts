@@ -7,6 +7,13 @@ export const permissions = [
   "schedules:read",
   "schedules:write",
   "connectors:read",
+  "webhooks:read",
+  "webhooks:write",
+  "signals:write",
+  "approvals:read",
+  "approvals:write",
+  "secrets:read",
+  "secrets:write",
 ] as const;
 export type Permission = (typeof permissions)[number];
 
@@ -17,4 +24,6 @@ export interface Principal {
   readonly id: string;
   readonly organizationId: string;
   readonly permissions: ReadonlySet<Permission>;
+  /** Roles of a user's membership; a key has none. */
+  readonly roles: readonly string[];
 }

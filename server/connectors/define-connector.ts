@@ -23,6 +23,20 @@ export interface BlockContext {
   /** Aborts when the run is canceled, the block's timeout passes or the server gives the run back. */
   readonly signal: AbortSignal;
   readonly log: BlockLogger;
+  /**
+   * Evaluates an expression over everything that the block may reference.
+   * @throws BlockError `expression_failed`, `expression_timeout`, `expression_too_large`.
+   */
+  evaluate(expression: string): Promise<unknown>;
+}
+
+/** What a block knows that waits for something outside its run. */
+export interface AwaitContext extends BlockContext {
+  readonly workflowId: string;
+  /** User, key, schedule, hook or run that started the run. */
+  readonly startedBy: string;
+  /** Names this wait: `engine.wake` with it makes the run go on. One per attempt. */
+  readonly wakeKey: string;
 }
 
 /**
@@ -70,6 +84,16 @@ export interface ConnectorFacts<
   /** Names and shapes of what later blocks may reference. */
   readonly outputs: Outputs;
   readonly examples: readonly { readonly title: string; readonly params: JsonObject }[];
+  /** Absent: every connection that starts at the block is taken when it completes. */
+  readonly exits?: Exits;
+}
+
+/** Named exits of a block: a connection with one of them as `sourceHandle` is taken only when the output says so. */
+export interface Exits {
+  /** The names that a block with these parameters, as they stand in the document, has. */
+  of(params: JsonObject): readonly string[];
+  /** The names that an output takes. */
+  taken(output: JsonObject): readonly string[];
 }
 
 /** Starts a run; its output is the run's input. */
@@ -97,7 +121,20 @@ export interface WaitConnector extends ConnectorFacts {
   resume(now: Date): JsonObject;
 }
 
-export type Connector = TriggerConnector | ComputeConnector | WaitConnector;
+/**
+ * Waits for something outside the run without holding a worker: `open` says what for, the run parks until it is woken
+ * by its wake key or the time is up, and `close` makes the output of what has happened by then. Each is a durable
+ * step of its own; both may be repeated after a crash, so they are idempotent by `context.wakeKey`.
+ */
+export interface AwaitConnector extends ConnectorFacts {
+  readonly kind: "wait";
+  /** Milliseconds to wait at most, null for as long as it takes, 0 when nothing is left to wait for. */
+  open(params: JsonObject, context: AwaitContext): Promise<number | null>;
+  /** The output, checked against `outputs`. Throw `BlockError` to fail the block. */
+  close(params: JsonObject, context: AwaitContext): Promise<JsonObject>;
+}
+
+export type Connector = TriggerConnector | ComputeConnector | WaitConnector | AwaitConnector;
 
 interface ConnectorDefinition<Params extends z.ZodObject, Outputs extends z.ZodObject> {
   readonly type: string;
@@ -112,6 +149,7 @@ interface ConnectorDefinition<Params extends z.ZodObject, Outputs extends z.ZodO
   readonly retry?: RetryPolicy;
   readonly timeoutMs?: number;
   readonly examples?: readonly { readonly title: string; readonly params: JsonObject }[];
+  readonly exits?: Exits;
 }
 
 /** Longest time an attempt may take when neither block nor connector says otherwise, in milliseconds. */
@@ -140,17 +178,24 @@ export function defineConnector<Params extends z.ZodObject, Outputs extends z.Zo
     params: definition.params,
     outputs: definition.outputs,
     examples: definition.examples ?? [],
+    ...(definition.exits === undefined ? {} : { exits: definition.exits }),
     run: async (params, context) => definition.run(params as z.output<Params>, context),
   };
 }
 
 /**
- * Marks a key of `params` that no client sees or sets; the server fills it (a token, say). A mark deeper inside only
- * keeps the key out of descriptions. Marks live in Zod's own metadata, so that they survive `.describe()`,
- * `.optional()` and another copy of this package.
+ * Marks a key of `params` that no client sees or sets; the server fills it from the organization's secret named
+ * `fromSecret`. A mark deeper inside only keeps the key out of descriptions. Marks live in Zod's own metadata, so that
+ * they survive `.describe()`, `.optional()` and another copy of this package.
  */
-export function hidden<Schema extends z.ZodType>(schema: Schema): Schema {
-  return schema.meta({ "x-hidden": true });
+export function hidden<Schema extends z.ZodType>(
+  schema: Schema,
+  { fromSecret }: { readonly fromSecret?: string } = {},
+): Schema {
+  return schema.meta({
+    "x-hidden": true,
+    ...(fromSecret === undefined ? {} : { "x-from-secret": fromSecret }),
+  });
 }
 
 /** Marks a parameter in which `{{secrets.NAME}}` is allowed. */
@@ -158,14 +203,33 @@ export function secret<Schema extends z.ZodType>(schema: Schema): Schema {
   return schema.meta({ "x-secret-capable": true });
 }
 
+/** Marks a text as an expression: no template is filled in it; `context.evaluate` gives its value. */
+export function expression<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.meta({ "x-expression": true });
+}
+
+/** What the marks of a schema say. */
+export interface Marks {
+  readonly isHidden: boolean;
+  readonly isSecret: boolean;
+  readonly isExpression: boolean;
+  /** The secret that fills a hidden parameter. */
+  readonly fromSecret: string | null;
+}
+
+const unmarked: Marks = { isHidden: false, isSecret: false, isExpression: false, fromSecret: null };
+
 /** The marks of a parameter schema, those inside `optional`, `default`, `nullable` and other wrappers included. */
-export function marksOf(schema: z.core.$ZodType): { readonly isHidden: boolean; readonly isSecret: boolean } {
+export function marksOf(schema: z.core.$ZodType): Marks {
   const metadata = z.globalRegistry.get(schema);
   const wrapped = wrappedSchema(schema);
-  const inner = wrapped === undefined ? { isHidden: false, isSecret: false } : marksOf(wrapped);
+  const inner = wrapped === undefined ? unmarked : marksOf(wrapped);
+  const fromSecret = metadata?.["x-from-secret"];
   return {
     isHidden: metadata?.["x-hidden"] === true || inner.isHidden,
     isSecret: metadata?.["x-secret-capable"] === true || inner.isSecret,
+    isExpression: metadata?.["x-expression"] === true || inner.isExpression,
+    fromSecret: typeof fromSecret === "string" ? fromSecret : inner.fromSecret,
   };
 }
 

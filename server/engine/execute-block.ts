@@ -73,7 +73,7 @@ export async function executeBlock(planned: PlannedBlock, context: AttemptContex
  */
 export function waitMsOf(planned: PlannedBlock, scope: ValueScope, now: Date): number {
   const { connector } = planned;
-  if (connector?.kind !== "wait") return 0;
+  if (connector?.kind !== "wait" || "open" in connector) return 0;
   return Math.max(0, connector.waitMs(parseParams(planned, connector, scope), now));
 }
 
@@ -103,6 +103,7 @@ async function produceOutput(planned: PlannedBlock, context: AttemptContext): Pr
     case "trigger":
       return context.scope.trigger;
     case "wait":
+      if ("open" in connector) throw new Error(`${connector.type} is not walked yet.`);
       return parseOutput(connector, connector.resume(context.now()));
     case "compute": {
       const params = parseParams(planned, connector, context.scope);
@@ -116,6 +117,7 @@ async function produceOutput(planned: PlannedBlock, context: AttemptContext): Pr
           idempotencyKey: `${context.runId}:${block.id}`,
           signal,
           log: context.log,
+          evaluate: async () => null,
         }),
       );
       return parseOutput(connector, output);

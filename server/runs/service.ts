@@ -4,12 +4,12 @@ import type { Principal } from "../auth/principal.js";
 import type { Catalogue } from "../connectors/catalogue.js";
 import type { Database, Db, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
-import type { RunTrigger } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
 import { type AttemptPage, type Engine, EngineRefusedError, type RunOutcome } from "../engine/engine.js";
 import { AppError } from "../errors/app-error.js";
 import type { WorkflowService } from "../workflows/service.js";
 import { type ValidationError, validateDocument } from "../workflows/validate-document.js";
+import type { RunTrigger } from "./run-kinds.js";
 import * as store from "./store.js";
 
 /** A run as clients read it. */

@@ -3,8 +3,9 @@ import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { preparedQuery } from "../db/prepared-query.js";
 import { jsonNull } from "../db/schema/columns.js";
-import { type RunState, type RunTrigger, runs } from "../db/schema/index.js";
+import { runs } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
+import type { RunState, RunTrigger } from "./run-kinds.js";
 
 /** A run as our table holds it; output and error are the engine's. */
 export interface StoredRun {

@@ -20,6 +20,8 @@ export const RetryPolicy = z.object({
   initialMs: z.int().min(0).max(3_600_000).optional(),
   maxMs: z.int().min(0).max(86_400_000).optional(),
   factor: z.number().min(1).max(10).optional(),
+  /** Error codes to try again for; absent: every failure that another attempt can help. */
+  on: z.array(z.string().min(1).max(100)).min(1).max(50).optional(),
 });
 export type RetryPolicy = z.infer<typeof RetryPolicy>;
 
@@ -36,6 +38,8 @@ export const Block = z.looseObject({
   retry: RetryPolicy.optional(),
   timeoutMs: z.int().min(1).max(86_400_000).optional(),
   onError: z.enum(["fail", "continue", "branch"]).optional(),
+  /** `all`, the default, waits for every taken path into the block; `any` starts it with the first. */
+  join: z.enum(["all", "any"]).optional(),
 });
 export type Block = z.infer<typeof Block>;
 
@@ -68,6 +72,15 @@ export const PartialMetadata = z.looseObject({
 });
 export type PartialMetadata = z.infer<typeof PartialMetadata>;
 
+/** How runs of the workflow are guarded. */
+export const Settings = z.looseObject({
+  /** Longest time a run may take, in milliseconds; it fails with `deadline_exceeded` then. */
+  deadlineMs: z.int().min(1_000).max(31_622_400_000).optional(),
+  /** A workflow of the same organization that is started when a run has failed. */
+  onFailure: z.looseObject({ workflowId: z.string().min(1).max(100) }).optional(),
+});
+export type Settings = z.infer<typeof Settings>;
+
 /** The whole workflow as data. Every part that a client leaves out gets its empty value; unknown fields are kept. */
 export const WorkflowDocument = z
   .looseObject({
@@ -76,6 +89,7 @@ export const WorkflowDocument = z
     blocks: z.array(Block).max(MAX_BLOCKS).default([]),
     connections: z.array(Connection).max(MAX_CONNECTIONS).default([]),
     variables: z.record(z.string(), z.json()).default({}),
+    settings: Settings.optional(),
   })
   .meta({ id: "WorkflowDocument" });
 export type WorkflowDocument = z.infer<typeof WorkflowDocument>;

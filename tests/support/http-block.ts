@@ -44,6 +44,7 @@ function context(signal: AbortSignal = new AbortController().signal): BlockConte
     idempotencyKey: "run:call",
     signal,
     log: silent,
+    evaluate: async () => null,
   };
 }
 

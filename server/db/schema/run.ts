@@ -1,16 +1,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import type { RunState, RunTrigger } from "../../runs/run-kinds.js";
 import { instant, json } from "./columns.js";
-
-/** What started a run; `kind` is the discriminator, further fields depend on it. */
-export interface RunTrigger {
-  readonly kind: "manual" | "schedule" | "webhook";
-  readonly [field: string]: unknown;
-}
-
-/** States of a run as clients see them. */
-export const runStates = ["pending", "running", "waiting", "completed", "failed", "canceled"] as const;
-export type RunState = (typeof runStates)[number];
 
 /**
  * One row per run, written in the transaction that creates the engine's run of the same id. `state`, `started_at`
