@@ -134,9 +134,16 @@ export interface AwaitConnector extends ConnectorFacts {
   close(params: JsonObject, context: AwaitContext): Promise<JsonObject>;
 }
 
-export type Connector = TriggerConnector | ComputeConnector | WaitConnector | AwaitConnector;
+/** Runs the blocks of its body once per item; the engine itself walks it. Its params are those of `for_each`. */
+export interface LoopConnector extends ConnectorFacts {
+  readonly kind: "wait";
+  readonly isLoop: true;
+}
 
-interface ConnectorDefinition<Params extends z.ZodObject, Outputs extends z.ZodObject> {
+export type Connector = TriggerConnector | ComputeConnector | WaitConnector | AwaitConnector | LoopConnector;
+
+/** What `defineConnector` takes; the rest has defaults. */
+export interface ConnectorDefinition<Params extends z.ZodObject, Outputs extends z.ZodObject> {
   readonly type: string;
   readonly description: string;
   readonly params: Params;
@@ -208,16 +215,28 @@ export function expression<Schema extends z.ZodType>(schema: Schema): Schema {
   return schema.meta({ "x-expression": true });
 }
 
+/** Marks a parameter in which no reference is filled, such as the text of a query: values go beside it. */
+export function literal<Schema extends z.ZodType>(schema: Schema): Schema {
+  return schema.meta({ "x-literal": true });
+}
+
 /** What the marks of a schema say. */
 export interface Marks {
   readonly isHidden: boolean;
   readonly isSecret: boolean;
   readonly isExpression: boolean;
+  readonly isLiteral: boolean;
   /** The secret that fills a hidden parameter. */
   readonly fromSecret: string | null;
 }
 
-const unmarked: Marks = { isHidden: false, isSecret: false, isExpression: false, fromSecret: null };
+const unmarked: Marks = {
+  isHidden: false,
+  isSecret: false,
+  isExpression: false,
+  isLiteral: false,
+  fromSecret: null,
+};
 
 /** The marks of a parameter schema, those inside `optional`, `default`, `nullable` and other wrappers included. */
 export function marksOf(schema: z.core.$ZodType): Marks {
@@ -229,6 +248,7 @@ export function marksOf(schema: z.core.$ZodType): Marks {
     isHidden: metadata?.["x-hidden"] === true || inner.isHidden,
     isSecret: metadata?.["x-secret-capable"] === true || inner.isSecret,
     isExpression: metadata?.["x-expression"] === true || inner.isExpression,
+    isLiteral: metadata?.["x-literal"] === true || inner.isLiteral,
     fromSecret: typeof fromSecret === "string" ? fromSecret : inner.fromSecret,
   };
 }

@@ -10,8 +10,15 @@ export interface ConnectorSummary {
   readonly kind: Connector["kind"];
 }
 
-/** How a form asks for a parameter; `code` takes JSON. */
-export type InputType = "short-input" | "long-input" | "dropdown" | "switch" | "number" | "code";
+/** How a form asks for a parameter; `code` takes JSON, `expression` JSONata. */
+export type InputType =
+  | "short-input"
+  | "long-input"
+  | "dropdown"
+  | "switch"
+  | "number"
+  | "code"
+  | "expression";
 
 /** One field of a form: a visible parameter. */
 export interface SubBlock {
@@ -43,6 +50,8 @@ export interface ConnectorDetail extends ConnectorSummary {
   readonly params: Record<string, unknown>;
   readonly subBlocks: SubBlock[];
   readonly outputs: Record<string, OutputField>;
+  /** What a connection from such a block may have as `sourceHandle`, before params add to it; null: any. */
+  readonly handles: string[] | null;
   readonly examples: { title: string; params: JsonObject }[];
 }
 
@@ -62,7 +71,7 @@ export function describeConnector(connector: Connector): ConnectorDetail {
     subBlocks: propertiesOf(params).map(([id, schema]) => ({
       id,
       title: schema.title ?? toTitle(id),
-      type: inputType(schema),
+      type: isExpression(connector.params, id) ? "expression" : inputType(schema),
       required: params.required?.includes(id) ?? false,
       isSecretCapable: isSecretCapable(connector.params, id),
       ...(schema.description === undefined ? {} : { description: schema.description }),
@@ -78,6 +87,7 @@ export function describeConnector(connector: Connector): ConnectorDetail {
         },
       ]),
     ),
+    handles: connector.exits === undefined ? null : [...connector.exits.of({}), "error"],
     examples: connector.examples.map((example) => ({
       title: example.title,
       params: Object.fromEntries(
@@ -141,6 +151,11 @@ function typesOf(schema: JsonSchema): string[] {
   const alternatives = schema.anyOf ?? schema.oneOf;
   if (alternatives !== undefined) return alternatives.flatMap(typesOf);
   return [schema.type ?? "any"].flat();
+}
+
+function isExpression(params: z.ZodObject, id: string): boolean {
+  const schema = params.shape[id];
+  return schema !== undefined && marksOf(schema).isExpression;
 }
 
 function isSecretCapable(params: z.ZodObject, id: string): boolean {

@@ -1,11 +1,16 @@
+export type { RetryPolicy } from "../workflows/document.js";
 export {
   type BlockContext,
   BlockError,
   type BlockLogger,
   type ComputeConnector,
+  type ConnectorDefinition,
   defineConnector,
   type Effect,
+  type Exits,
+  expression,
   hidden,
   type JsonObject,
+  literal,
   secret,
 } from "./define-connector.js";

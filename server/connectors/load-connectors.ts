@@ -6,6 +6,8 @@ import { ConfigError } from "../config.js";
 import { RetryPolicy } from "../workflows/document.js";
 import type { ComputeConnector } from "./define-connector.js";
 
+const method = z.custom((value) => typeof value === "function", "is not a function");
+
 /** What `defineConnector` makes, checked by shape because a module may have loaded another copy of this package. */
 const Shape = z.object({
   kind: z.literal("compute"),
@@ -19,7 +21,8 @@ const Shape = z.object({
   params: z.instanceof(z.ZodObject),
   outputs: z.instanceof(z.ZodObject),
   examples: z.array(z.object({ title: z.string(), params: z.record(z.string(), z.unknown()) })),
-  run: z.custom((value) => typeof value === "function", "is not a function"),
+  exits: z.object({ of: method, taken: method }).optional(),
+  run: method,
 });
 
 /**

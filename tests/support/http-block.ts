@@ -1,10 +1,10 @@
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { expect } from "vitest";
 import { guardedAgent } from "../../server/connectors/builtin/guarded-agent.js";
 import { httpConnector } from "../../server/connectors/builtin/http.js";
-import { type BlockContext, BlockError, type JsonObject } from "../../server/connectors/define-connector.js";
+import type { BlockError, JsonObject } from "../../server/connectors/define-connector.js";
+import { blockFailure, runBlock } from "./block-context.js";
 
 const servers: Server[] = [];
 
@@ -33,42 +33,17 @@ export async function serve(listener: RequestListener, host = "127.0.0.1"): Prom
   return { origin: `http://${host}:${port}`, server };
 }
 
-const silent = { info: () => {}, warn: () => {}, error: () => {} };
-
-function context(signal: AbortSignal = new AbortController().signal): BlockContext {
-  return {
-    organizationId: "organization",
-    runId: "run",
-    blockId: "call",
-    attempt: 1,
-    idempotencyKey: "run:call",
-    signal,
-    log: silent,
-    evaluate: async () => null,
-  };
-}
-
 /** The http block without a limit on addresses. */
 export const anywhere = httpConnector(guardedAgent(() => true));
 
 /** Runs the block once, as the engine does, and gives its output. */
-export async function send(
-  params: JsonObject,
-  connector = anywhere,
-  signal?: AbortSignal,
-): Promise<JsonObject> {
-  return connector.outputs.parse(await connector.run(connector.params.parse(params), context(signal)));
+export function send(params: JsonObject, connector = anywhere, signal?: AbortSignal): Promise<JsonObject> {
+  return runBlock(connector, params, signal === undefined ? {} : { signal });
 }
 
 /** Runs the block once and gives the `BlockError` it must end with. */
-export async function failure(
-  params: JsonObject,
-  connector = anywhere,
-  signal?: AbortSignal,
-): Promise<BlockError> {
-  const error = await send(params, connector, signal).catch((reason: unknown) => reason);
-  expect(error).toBeInstanceOf(BlockError);
-  return error as BlockError;
+export function failure(params: JsonObject, connector = anywhere, signal?: AbortSignal): Promise<BlockError> {
+  return blockFailure(connector, params, signal === undefined ? {} : { signal });
 }
 
 /** A server that answers with the request it saw. */

@@ -4,7 +4,7 @@ import { builtinConnectors } from "../../server/connectors/builtin/index.js";
 import { createCatalogue } from "../../server/connectors/catalogue.js";
 import { defineConnector } from "../../server/connectors/define-connector.js";
 
-const builtins = builtinConnectors({ httpAllowPrivate: false });
+const builtins = builtinConnectors({ httpAllowPrivate: false, slackApiUrl: "https://slack.com/api/" });
 
 describe("the catalogue", () => {
   it("lists every connector once, sorted by type, and finds it by type", () => {

@@ -16,7 +16,9 @@ import {
 import { describeConnector } from "../../server/connectors/describe-connector.js";
 import { getConnector, listConnectors } from "../../server/connectors/service.js";
 
-const catalogue = createCatalogue(builtinConnectors({ httpAllowPrivate: false }));
+const catalogue = createCatalogue(
+  builtinConnectors({ httpAllowPrivate: false, slackApiUrl: "https://slack.com/api/" }),
+);
 
 const sample = defineConnector({
   type: "sample",
@@ -55,13 +57,13 @@ describe("marks of a parameter", () => {
       secret(hidden(z.string()).optional()),
     ];
     for (const schema of schemas) expect(marksOf(schema).isHidden).toBe(true);
-    expect(marksOf(secret(z.string()).optional())).toEqual({ isHidden: false, isSecret: true });
+    expect(marksOf(secret(z.string()).optional())).toMatchObject({ isHidden: false, isSecret: true });
   });
 
   it("do not stick to the schema that was marked", () => {
     const plain = z.string();
     hidden(plain);
-    expect(marksOf(plain)).toEqual({ isHidden: false, isSecret: false });
+    expect(marksOf(plain)).toMatchObject({ isHidden: false, isSecret: false });
   });
 });
 
@@ -152,15 +154,36 @@ describe("the description of a connector", () => {
       return [type, kind, params, Object.keys(outputs)];
     });
     expect(shapes).toEqual([
+      ["condition", "compute", ["branches?", "mode?", "expression?"], ["branch", "matched", "result"]],
+      [
+        "email",
+        "compute",
+        ["to", "cc?", "bcc?", "replyTo?", "from?", "subject", "text?", "html?"],
+        ["messageId", "accepted", "rejected"],
+      ],
+      [
+        "for_each",
+        "wait",
+        ["items", "parallelism?", "onItemError?", "maxItems?"],
+        ["results", "errors", "count", "succeeded", "failed"],
+      ],
       [
         "http",
         "compute",
         ["url", "method?", "headers?", "body?", "timeoutMs?"],
         ["status", "body", "headers"],
       ],
-      ["transform", "compute", ["template"], ["result"]],
+      [
+        "postgres_query",
+        "compute",
+        ["connectionUrl", "query", "values?", "readOnly?", "maxRows?", "timeoutMs?"],
+        ["rows", "rowCount", "truncated"],
+      ],
+      ["slack", "compute", ["channel", "text", "threadTs?"], ["ok", "ts", "channel"]],
+      ["transform", "compute", ["template?", "expression?"], ["result"]],
       ["trigger_webhook", "trigger", [], []],
       ["wait_duration", "wait", ["duration", "unit"], ["resumedAt"]],
+      ["wait_until", "wait", ["at", "timezone?"], ["resumedAt"]],
     ]);
   });
 

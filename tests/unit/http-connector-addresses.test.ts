@@ -1,6 +1,7 @@
 import type { RequestListener } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
-import { guardedAgent, isPublicAddress } from "../../server/connectors/builtin/guarded-agent.js";
+import { isPublicAddress } from "../../server/connectors/builtin/address-guard.js";
+import { guardedAgent } from "../../server/connectors/builtin/guarded-agent.js";
 import { httpConnector } from "../../server/connectors/builtin/http.js";
 import { closeServers, type Echo, echo, failure, send, serve } from "../support/http-block.js";
 

@@ -13,13 +13,9 @@ import { type HttpRequest, parseRetryAfter, parseUrl, readText, sendRequest } fr
 const MAX_TIMEOUT_MS = 300_000;
 
 const Params = z.object({
-  url: z
-    .url({ protocol: /^https?$/, error: "must be a full http:// or https:// address" })
-    .max(8_192)
-    .meta({
-      title: "URL",
-      description: "Where to send the request.",
-    }),
+  url: secret(
+    z.url({ protocol: /^https?$/, error: "must be a full http:// or https:// address" }).max(8_192),
+  ).meta({ title: "URL", description: "Where to send the request; it may use {{secrets.NAME}}." }),
   method: z.enum(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]).default("GET").meta({
     title: "Method",
   }),
@@ -29,7 +25,8 @@ const Params = z.object({
   body: secret(z.unknown())
     .meta({
       title: "Body",
-      description: "A string is sent as it is, any other JSON value as application/json; null sends no body.",
+      description:
+        "A string is sent as it is, any other JSON value as application/json; null sends no body. It may use {{secrets.NAME}}.",
     })
     .optional(),
   timeoutMs: z.int().min(1).max(MAX_TIMEOUT_MS).default(30_000).meta({
