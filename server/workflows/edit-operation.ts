@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { Block, Connection } from "./document.js";
+import { Block, Connection, Metadata, RetryPolicy, Settings } from "./document.js";
 import { excerpt, nearestNames } from "./nearest-names.js";
 import { describeIssue, fieldName } from "./schema-issue.js";
 
-/** Most parameters in one operation. */
-const MAX_PARAMS = 100;
+/** Most parameters, variables or settings in one operation. */
+const MAX_ENTRIES = 100;
 /** Deepest nesting of objects and arrays in one operation. */
 const MAX_DEPTH = 64;
 /** Most mistakes named in one reason. */
@@ -12,18 +12,24 @@ const MAX_NAMED_MISTAKES = 3;
 
 const BlockId = z.string();
 
+const values = (what: string) =>
+  z
+    .record(z.string(), z.json())
+    .refine(
+      (entries) => Object.keys(entries).length <= MAX_ENTRIES,
+      `holds more than ${MAX_ENTRIES} ${what}`,
+    );
+
 /** What `add` and `update` may set on a block; `null` clears what is optional, and `null` in `params` removes one. */
 const settings = {
   name: Block.shape.name.nullish(),
-  params: z
-    .record(z.string(), z.json())
-    .refine((params) => Object.keys(params).length <= MAX_PARAMS, `holds more than ${MAX_PARAMS} parameters`)
-    .optional(),
+  params: values("parameters").optional(),
   enabled: z.boolean().optional(),
   position: Block.shape.position.nullish(),
-  retry: Block.shape.retry.nullish(),
+  retry: z.strictObject(RetryPolicy.shape).nullish(),
   timeoutMs: Block.shape.timeoutMs.nullish(),
   onError: Block.shape.onError.nullish(),
+  join: Block.shape.join.nullish(),
 };
 
 /** Puts a new block at the end of the list. */
@@ -72,6 +78,31 @@ export const DisconnectOperation = z.strictObject({
 });
 export type DisconnectOperation = z.infer<typeof DisconnectOperation>;
 
+/**
+ * Sets what concerns the whole workflow, key by key: `settings`, `variables` and `metadata` keep what is not named, and
+ * null removes a key or, of metadata, gives it back its default.
+ */
+export const ConfigureOperation = z.strictObject({
+  operation_type: z.literal("configure"),
+  settings: z
+    .strictObject({
+      deadlineMs: Settings.shape.deadlineMs.nullable(),
+      onFailure: Settings.shape.onFailure.nullable(),
+    })
+    .partial()
+    .optional(),
+  variables: values("variables").optional(),
+  metadata: z
+    .strictObject({
+      name: Metadata.shape.name.unwrap().nullable(),
+      description: Metadata.shape.description.unwrap().nullable(),
+      tags: Metadata.shape.tags.unwrap().nullable(),
+    })
+    .partial()
+    .optional(),
+});
+export type ConfigureOperation = z.infer<typeof ConfigureOperation>;
+
 /** One edit operation, in the shape that is applied; `edit` and `delete` are synonyms of `update` and `remove`. */
 export const EditOperation = z
   .discriminatedUnion("operation_type", [
@@ -80,6 +111,7 @@ export const EditOperation = z
     RemoveOperation,
     ConnectOperation,
     DisconnectOperation,
+    ConfigureOperation,
   ])
   .meta({ id: "EditOperation" });
 export type EditOperation = z.infer<typeof EditOperation>;
@@ -164,18 +196,27 @@ function describeMistakes(
 
 function describeMistake(raw: Record<string, unknown>, issue: Issue, schema: OperationSchema): string {
   const [field] = issue.path;
-  if (issue.code === "unrecognized_keys" && field === undefined) {
-    return describeStrayField(issue.keys.join(), schema);
+  if (issue.code === "unrecognized_keys" && issue.path.length < 2) {
+    return describeStrayField(issue.keys.join(), field, schema);
   }
   const isMissing = issue.path.length === 1 && raw[String(field)] === undefined;
   return isMissing ? `${String(field)} is missing` : `${fieldName(issue.path)}: ${describeIssue(issue)}`;
 }
 
-function describeStrayField(key: string, schema: OperationSchema): string {
-  const snakeCase = excerpt(key).replace(/([a-z])([A-Z])/g, "$1_$2");
-  const [nearest] = nearestNames(snakeCase, Object.keys(schema.shape), 1);
+/** Names the field that comes nearest to one that the operation, or its object at `field`, does not have. */
+function describeStrayField(key: string, field: PropertyKey | undefined, schema: OperationSchema): string {
   const [operation] = schema.shape.operation_type.values;
-  return `"${excerpt(key)}" is not a field of ${operation}, the nearest is ${nearest}`;
+  const inner = field === undefined ? schema : unwrap(schema.shape[field as keyof typeof schema.shape]);
+  const names = inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+  const written = field === undefined ? excerpt(key).replace(/([a-z])([A-Z])/g, "$1_$2") : excerpt(key);
+  const [nearest] = nearestNames(written, names, 1);
+  return `"${excerpt(key)}" is not a field of ${field === undefined ? operation : String(field)}, the nearest is ${nearest}`;
+}
+
+function unwrap(schema: z.core.$ZodType | undefined): z.core.$ZodType | undefined {
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodNullable
+    ? unwrap(schema.unwrap())
+    : schema;
 }
 
 /** The fields in one sentence; a question mark follows those that may be left out. */

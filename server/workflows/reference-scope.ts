@@ -1,16 +1,22 @@
 import type { BlockTypes } from "./block-types.js";
-import type { Block, WorkflowDocument } from "./document.js";
+import type { Block, Connection, WorkflowDocument } from "./document.js";
 import { Graph } from "./graph.js";
+import { EACH_HANDLE, LOOP_TYPE, type LoopPaths, loopPathsOf } from "./loop-paths.js";
 import { excerpt, nearestNames } from "./nearest-names.js";
 import type { Reference } from "./references.js";
 import type { ValidationCode } from "./validation-error.js";
 import { kindOf, kindsAt, type ValueKinds } from "./value-kind.js";
+
+/** Most characters of expressions in one document, so that reading them takes no long time. */
+export const MAX_EXPRESSION_CHARACTERS = 100_000;
 
 /** From where a reference looks, and whether it may look at secrets. */
 export interface Viewpoint {
   /** Whether the block's output exists by then. */
   isUpstream(id: string): boolean;
   readonly areSecretsAllowed: boolean;
+  /** Ids of the loops around the place, outermost first. */
+  readonly loops: readonly string[];
 }
 
 /** What a reference gives: a value of these kinds, or a problem with a sentence that ends without a full stop. */
@@ -27,6 +33,8 @@ export class ReferenceScope {
   readonly #kindsByOutput = new Map<string, ValueKinds>();
   /** Only what runs passes anything on. */
   readonly #enabledGraph: Graph;
+  readonly #loops: LoopPaths;
+  #expressionCharacters = 0;
 
   constructor(document: WorkflowDocument, blockTypes: BlockTypes) {
     this.#document = document;
@@ -36,14 +44,44 @@ export class ReferenceScope {
       if (block.name !== undefined)
         this.#byName.set(block.name, [...(this.#byName.get(block.name) ?? []), block]);
     }
+    this.#loops = loopPathsOf(document);
     const runs = (id: string) => this.#byId.get(id)?.enabled === true;
     this.#enabledGraph = new Graph(
       document.connections.filter(({ source, target }) => runs(source) && runs(target)),
     );
   }
 
+  /** Counts an expression of the document; false once they are too long together. */
+  admitsExpression(text: string): boolean {
+    this.#expressionCharacters += text.length;
+    return this.#expressionCharacters <= MAX_EXPRESSION_CHARACTERS;
+  }
+
+  /** Blocks that paths of different loops lead to. */
+  get loopConflicts(): readonly string[] {
+    return this.#loops.conflicts;
+  }
+
+  /** Where the parameters of a block look from. */
+  before(id: string): Omit<Viewpoint, "areSecretsAllowed"> {
+    return { isUpstream: this.#upstreamOf(id), loops: this.#loops.of(id) };
+  }
+
+  /** Where a condition looks from: it is read when its source has ended, into the body of a loop once per item. */
+  along({ source, sourceHandle }: Connection): Viewpoint {
+    const block = this.#byId.get(source);
+    const isBefore = this.#upstreamOf(source);
+    const around = this.#loops.of(source);
+    const isIntoBody = block?.type === LOOP_TYPE && sourceHandle === EACH_HANDLE;
+    return {
+      isUpstream: (id) => (id === source && block?.enabled === true) || isBefore(id),
+      loops: isIntoBody ? [...around, source] : around,
+      areSecretsAllowed: false,
+    };
+  }
+
   /** Whether enabled blocks lead from the first to the second; the answer is found once and kept. */
-  upstreamOf(id: string): (other: string) => boolean {
+  #upstreamOf(id: string): (other: string) => boolean {
     let ancestors: ReadonlySet<string> | null = null;
     return (other) => {
       if (this.#enabledGraph.hasEdge({ source: other, target: id })) return true;
@@ -88,7 +126,7 @@ export class ReferenceScope {
     return { kinds: [kindOf(value)] };
   }
 
-  #lookAtBlock(reference: Reference, { isUpstream }: Viewpoint): Sight {
+  #lookAtBlock(reference: Reference, { isUpstream, loops }: Viewpoint): Sight {
     const { name, path } = reference;
     const named = this.#byName.get(name) ?? [];
     const block = this.#byId.get(name) ?? named[0];
@@ -106,13 +144,38 @@ export class ReferenceScope {
         error: `"${name}" is the name of ${named.length} blocks; use an id: ${ids.join(", ")}`,
       };
     }
+    const hiding = this.#loops.of(block.id).find((loop, index) => loops[index] !== loop);
+    if (hiding !== undefined) {
+      return {
+        code: "reference_inside_loop",
+        error: `block "${block.id}" runs once per item of "${hiding}" and is not seen outside of it; read the results of "${hiding}"`,
+      };
+    }
     if (!isUpstream(block.id)) {
       const remedy = block.enabled
         ? `connect "${block.id}" so that it leads here through enabled blocks`
         : `"${block.id}" is disabled and gives no output; enable it or take the reference out`;
       return { code: "reference_not_upstream", error: `block "${block.id}" is not upstream; ${remedy}` };
     }
-    return this.#lookAtOutput(block, path);
+    return block.type === LOOP_TYPE
+      ? this.#lookAtLoop(block, path, loops.includes(block.id))
+      : this.#lookAtOutput(block, path);
+  }
+
+  /** A loop gives its item inside of its body and its outputs after it. */
+  #lookAtLoop(block: Block, path: Reference["path"], isInside: boolean): Sight {
+    const [first] = path;
+    const isOfItem = first === "item" || first === "index";
+    if (!isInside && !isOfItem) return this.#lookAtOutput(block, path);
+    if (isInside && first === undefined) return { kinds: ["object"] };
+    if (isInside && first === "item") return { kinds: "any" };
+    if (isInside && first === "index" && path.length === 1) return { kinds: ["number"] };
+    return {
+      code: "reference_output_not_declared",
+      error: isInside
+        ? `inside of its body "${block.id}" gives item and index, and its outputs only after it`
+        : `"${block.id}" gives item and index only inside of its body`,
+    };
   }
 
   #lookAtOutput(block: Block, path: Reference["path"]): Sight {

@@ -2,6 +2,7 @@ import type { Principal } from "../auth/principal.js";
 import type { Catalogue } from "../connectors/catalogue.js";
 import type { Database, Db, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
+import { worstCaseSteps } from "../engine/step-budget.js";
 import { AppError } from "../errors/app-error.js";
 import { applyEditOperations } from "./apply-edit-operations.js";
 import { Metadata, type PartialMetadata, type WorkflowDocument } from "./document.js";
@@ -117,7 +118,7 @@ export class WorkflowService {
       const isDryRun = input.dryRun === true;
       const result = applyEditOperations(head.workflow, input.ops, this.#options.catalogue);
       if (isDryRun && result.isChanged) assertSize(result.document);
-      const errors = validateDocument(result.document, this.#options.catalogue);
+      const errors = this.validate(result.document);
       return {
         next: result.isChanged && !isDryRun ? result.document : null,
         answer: ({ version }) => ({
@@ -172,6 +173,12 @@ export class WorkflowService {
       if (found === null) throw new AppError("not_found");
       return { next: found.workflow, answer: replaceWith };
     });
+  }
+
+  /** Everything that keeps a document from running on this server. */
+  validate(document: WorkflowDocument): ValidationError[] {
+    const { catalogue } = this.#options;
+    return validateDocument(document, catalogue, (each) => worstCaseSteps(each, catalogue));
   }
 
   /** Keeps the workflow from being removed until the transaction ends; false when it is not there. */

@@ -78,15 +78,20 @@ export async function insertWorkflow(
       })
       .returning({ id: workflows.id }),
   );
-  await db.with(head).insert(workflowVersions).values({
-    id: versionId,
-    organizationId,
-    workflowId: id,
-    version: 1,
-    document,
-    createdAt: now,
-    createdBy,
-  });
+  await db
+    .with(head)
+    .insert(workflowVersions)
+    .values({
+      id: versionId,
+      organizationId,
+      workflowId: id,
+      version: 1,
+      document,
+      createdAt: now,
+      createdBy,
+    })
+    .prepare("insert_workflow")
+    .execute();
   return { id, workflow: document, version: 1, versionId, createdAt: now, updatedAt: now };
 }
 
@@ -111,8 +116,8 @@ export async function findWorkflow(
 }
 
 /**
- * Same as `findWorkflow`, with the row locked until the transaction ends; runs may still start meanwhile. Two
- * statements, because a join that had to wait for the lock would look for the document of the version before.
+ * Same as `findWorkflow`, with the row locked until the transaction ends; runs may still start meanwhile. One statement,
+ * unless it had to wait for the lock: then it does not see the document that was written meanwhile, and asks again.
  */
 export async function lockWorkflow(
   db: Db,
@@ -120,22 +125,26 @@ export async function lockWorkflow(
   id: string,
 ): Promise<StoredWorkflow | null> {
   if (!isUuid(id)) return null;
+  const newest = db
+    .select({ document: workflowVersions.document })
+    .from(workflowVersions)
+    .where(eq(workflowVersions.id, workflows.versionId));
   const [locked] = await db
     .select({
       versionId: workflows.versionId,
       version: workflows.version,
       createdAt: workflows.createdAt,
       updatedAt: workflows.updatedAt,
+      workflow: sql<WorkflowDocument | null>`(${newest})`.mapWith(workflowVersions.document),
     })
     .from(workflows)
     .where(isHere(organizationId, id))
-    .for("no key update");
+    .for("no key update")
+    .prepare("lock_workflow")
+    .execute();
   if (locked === undefined) return null;
-  const [version] = await db
-    .select({ workflow: workflowVersions.document })
-    .from(workflowVersions)
-    .where(eq(workflowVersions.id, locked.versionId));
-  return version === undefined ? null : { id, ...locked, ...version };
+  const workflow = locked.workflow ?? (await findDocument(db, organizationId, locked.versionId));
+  return workflow === null ? null : { id, ...locked, workflow };
 }
 
 /** Keeps the workflow from being removed until the transaction ends; false when it is not there. */
@@ -192,7 +201,7 @@ export async function findDocument(
   return row?.document ?? null;
 }
 
-/** Writes the next version and moves the head to it; the caller holds the row lock. */
+/** Writes the next version and moves the head to it, in one statement; the caller holds the row lock. */
 export async function insertVersion(
   db: Db,
   organizationId: string,
@@ -200,15 +209,19 @@ export async function insertVersion(
   { document, version, createdBy, now }: NewVersion,
 ): Promise<void> {
   const versionId = randomUUID();
-  await Promise.all([
-    db
-      .insert(workflowVersions)
-      .values({ id: versionId, organizationId, workflowId, version, document, createdAt: now, createdBy }),
+  const head = db.$with("head").as(
     db
       .update(workflows)
       .set({ ...listed(document), version, versionId, updatedAt: now })
-      .where(and(eq(workflows.id, workflowId), eq(workflows.organizationId, organizationId))),
-  ]);
+      .where(and(eq(workflows.id, workflowId), eq(workflows.organizationId, organizationId)))
+      .returning({ id: workflows.id }),
+  );
+  await db
+    .with(head)
+    .insert(workflowVersions)
+    .values({ id: versionId, organizationId, workflowId, version, document, createdAt: now, createdBy })
+    .prepare("insert_version")
+    .execute();
 }
 
 /** Marks the workflow removed; false when there is none. Its versions stay for the runs that are pinned to them. */

@@ -1,13 +1,24 @@
-import { type BlockType, type BlockTypes, parameterUse, visibleParameters } from "./block-types.js";
+import {
+  type BlockType,
+  type BlockTypes,
+  isExpressionAt,
+  isLiteralAt,
+  parameterUse,
+  visibleParameters,
+} from "./block-types.js";
+import { checkConnections } from "./check-connections.js";
+import { checkLoops } from "./check-loops.js";
 import { checkParams, type ParamProblem, type TemplateValue } from "./check-params.js";
-import { parseCondition } from "./condition.js";
-import type { Block, Connection, WorkflowDocument } from "./document.js";
+import { checkSettings } from "./check-settings.js";
+import { checkSteps, type StepsOf } from "./check-steps.js";
+import type { Block, WorkflowDocument } from "./document.js";
 import { findCycles, Graph } from "./graph.js";
 import { excerpt, nearestNames } from "./nearest-names.js";
-import { ReferenceScope, type Viewpoint } from "./reference-scope.js";
-import { parseTemplate, soleReference, type TemplatePart } from "./references.js";
+import { readExpression, readLiteral, readTemplate, type TextReading } from "./read-text.js";
+import { ReferenceScope } from "./reference-scope.js";
+import { parseTemplate } from "./references.js";
 import { fieldName } from "./schema-issue.js";
-import type { ValidationCode, ValidationError } from "./validation-error.js";
+import { errorAt, type ValidationError } from "./validation-error.js";
 
 export type { ValidationError } from "./validation-error.js";
 
@@ -17,19 +28,28 @@ const MAX_ERRORS = 1_000;
 type Path = readonly (string | number)[];
 
 /**
- * Everything that keeps the document from running, in a stable order: block by block, then the connections, then
- * cycles; the first 1,000. The parameters of disabled blocks are not looked at. Empty means that it can run.
+ * Everything that keeps the document from running, in a stable order: block by block, then the connections, loops and
+ * cycles, then the settings; the first 1,000. The parameters of disabled blocks are not looked at. Empty means that it
+ * can run, as far as its steps are counted by `stepsOf`.
  */
-export function validateDocument(document: WorkflowDocument, blockTypes: BlockTypes): ValidationError[] {
+export function validateDocument(
+  document: WorkflowDocument,
+  blockTypes: BlockTypes,
+  stepsOf: StepsOf | null = null,
+): ValidationError[] {
   const errors: ValidationError[] = [];
-  for (const error of findErrors(document, blockTypes)) {
+  for (const error of findErrors(document, blockTypes, stepsOf)) {
     errors.push(error);
     if (errors.length === MAX_ERRORS) break;
   }
   return errors;
 }
 
-function* findErrors(document: WorkflowDocument, blockTypes: BlockTypes): Generator<ValidationError> {
+function* findErrors(
+  document: WorkflowDocument,
+  blockTypes: BlockTypes,
+  stepsOf: StepsOf | null,
+): Generator<ValidationError> {
   const scope = new ReferenceScope(document, blockTypes);
   const byId = new Map<string, Block>();
   for (const block of document.blocks) {
@@ -43,6 +63,7 @@ function* findErrors(document: WorkflowDocument, blockTypes: BlockTypes): Genera
     yield* checkBlock(block, blockTypes, scope);
   }
   yield* checkConnections(document.connections, byId, blockTypes, scope);
+  yield* checkLoops(document, byId, blockTypes, scope.loopConflicts);
   for (const cycle of findCycles([...byId.keys()], new Graph(document.connections))) {
     const [first = ""] = cycle;
     const way = [...cycle, first].slice(0, 20).join(" → ");
@@ -51,6 +72,8 @@ function* findErrors(document: WorkflowDocument, blockTypes: BlockTypes): Genera
       value: cycle,
     };
   }
+  if (stepsOf !== null) yield* checkSteps(stepsOf(document), byId);
+  yield* checkSettings(document.settings ?? {});
 }
 
 function* checkBlock(
@@ -71,13 +94,10 @@ function* checkBlock(
   if (!block.enabled) return;
   yield* checkNames(block, type);
   const templates: TemplateValue[] = [];
-  const isUpstream = scope.upstreamOf(block.id);
+  const before = scope.before(block.id);
   for (const [path, text] of textsIn(block.params, [])) {
-    const parts = parseTemplate(text);
-    if (!parts.some((part) => part.kind === "reference" || part.problem !== null)) continue;
-    const areSecretsAllowed = parameterUse(type, String(path[0])) === "secret";
-    const { errors, kinds } = readTemplate(parts, scope, { isUpstream, areSecretsAllowed });
-    templates.push({ path, kinds });
+    const { errors, kinds } = readTextAt(type, path, text, scope, before);
+    if (kinds !== null) templates.push({ path, kinds });
     for (const [code, error] of errors) {
       yield {
         ...errorAt(block, code, `${fieldName(path)}: ${error}`),
@@ -87,6 +107,23 @@ function* checkBlock(
     }
   }
   for (const problem of checkParams(type, block.params, templates)) yield paramError(block, type, problem);
+}
+
+/** Reads a text as what it is at its place: an expression, a text for itself or a template. */
+function readTextAt(
+  type: BlockType,
+  path: readonly (string | number)[],
+  text: string,
+  scope: ReferenceScope,
+  before: ReturnType<ReferenceScope["before"]>,
+): TextReading {
+  if (isExpressionAt(type, path)) {
+    return readExpression(text, scope, { ...before, areSecretsAllowed: false }, "invalid_expression");
+  }
+  const parts = parseTemplate(text);
+  if (isLiteralAt(type, path)) return readLiteral(parts);
+  const areSecretsAllowed = parameterUse(type, String(path[0])) === "secret";
+  return readTemplate(parts, scope, { ...before, areSecretsAllowed });
 }
 
 /** Parameters that may not be there at all. */
@@ -105,23 +142,6 @@ function* checkNames(block: Block, type: BlockType): Generator<ValidationError> 
       yield { ...errorAt(block, "unknown_param", error), field: shown };
     }
   }
-}
-
-/** What is wrong in a template, and the kinds of its value; nothing is said about a value that is wrong anyway. */
-function readTemplate(parts: readonly TemplatePart[], scope: ReferenceScope, viewpoint: Viewpoint) {
-  const errors = new Map<string, readonly [ValidationCode, string]>();
-  const sole = soleReference(parts);
-  let kinds: TemplateValue["kinds"] = ["string"];
-  for (const part of parts) {
-    if (part.kind === "text") {
-      if (part.problem !== null) errors.set(part.text, ["malformed_reference", part.problem]);
-      continue;
-    }
-    const sight = scope.look(part, viewpoint);
-    if ("code" in sight) errors.set(part.text, [sight.code, `${excerpt(part.text)}: ${sight.error}.`]);
-    else if (part === sole) kinds = sight.kinds;
-  }
-  return { errors: errors.values(), kinds: errors.size > 0 ? "any" : kinds } as const;
 }
 
 function paramError(
@@ -145,60 +165,10 @@ function paramError(
   return { ...errorAt(block, "invalid_param", error), ...(field === "" ? {} : { field }), ...shown };
 }
 
-function* checkConnections(
-  connections: readonly Connection[],
-  byId: ReadonlyMap<string, Block>,
-  blockTypes: BlockTypes,
-  scope: ReferenceScope,
-): Generator<ValidationError> {
-  const seen = new Set<string>();
-  for (const [index, connection] of connections.entries()) {
-    const { source, target, sourceHandle } = connection;
-    const [from, to] = [byId.get(source), byId.get(target)];
-    const field = `connections[${index}]`;
-    const at = (code: ValidationCode, error: string) => ({
-      ...errorAt(from ?? to, code, `${field} "${source}" → "${target}": ${error}`),
-      field,
-    });
-    if (from === undefined) yield at("invalid_edge_source", "the source is no block; add it or disconnect.");
-    if (to === undefined) yield at("invalid_edge_target", "the target is no block; add it or disconnect.");
-    else if (blockTypes.get(to.type)?.kind === "trigger") {
-      yield at("invalid_edge_target", "the target is a trigger, which nothing can lead to; disconnect.");
-    }
-    const key = JSON.stringify([source, target, sourceHandle]);
-    if (seen.has(key))
-      yield at("duplicate_connection", "this connection is there twice; disconnect and connect once.");
-    seen.add(key);
-    if (connection.condition !== undefined)
-      yield* checkCondition(connection, `${field}.condition`, from, scope);
-  }
-}
-
-/** A condition is read when its source has ended, so it sees the source and what is upstream of it. */
-function* checkCondition(
-  { source, condition = "" }: Connection,
-  field: string,
-  block: Block | undefined,
-  scope: ReferenceScope,
-): Generator<ValidationError> {
-  const problem = parseCondition(condition);
-  const isBefore = scope.upstreamOf(source);
-  const isUpstream = (id: string) => (id === source && block?.enabled === true) || isBefore(id);
-  const viewpoint = { isUpstream, areSecretsAllowed: false };
-  const errors: Iterable<readonly [ValidationCode, string]> =
-    problem === null
-      ? readTemplate(parseTemplate(condition), scope, viewpoint).errors
-      : [["invalid_condition", problem]];
-  for (const [code, error] of errors) {
-    yield { ...errorAt(block, code, `${field}: ${error}`), field, value: excerpt(condition) };
-  }
-}
-
 /** Every text in a value with its path. */
 function* textsIn(value: unknown, path: Path): Generator<[Path, string]> {
-  if (typeof value === "string") {
-    if (value.includes("{{")) yield [path, value];
-  } else if (typeof value === "object" && value !== null) {
+  if (typeof value === "string") yield [path, value];
+  else if (typeof value === "object" && value !== null) {
     const entries = Array.isArray(value) ? value.entries() : Object.entries(value);
     for (const [key, item] of entries) yield* textsIn(item, [...path, key]);
   }
@@ -217,8 +187,4 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
 function shortValue(value: unknown): { value?: string | number | boolean | null } {
   if (typeof value === "string") return { value: excerpt(value) };
   return typeof value === "number" || typeof value === "boolean" || value === null ? { value } : {};
-}
-
-function errorAt(block: Block | undefined, code: ValidationCode, error: string): ValidationError {
-  return { block_id: block?.id ?? null, block_type: block?.type ?? null, code, error };
 }

@@ -5,10 +5,12 @@ import {
   type Connection,
   MAX_BLOCKS,
   MAX_CONNECTIONS,
+  Metadata,
   type WorkflowDocument,
 } from "./document.js";
 import type {
   AddOperation,
+  ConfigureOperation,
   ConnectOperation,
   DisconnectOperation,
   EditOperation,
@@ -26,11 +28,11 @@ export interface Outcome {
   readonly refusals: readonly Refusal[];
 }
 
-type Settings = Omit<AddOperation, "operation_type" | "block_id" | "type" | "params">;
+type BlockSettings = Omit<AddOperation, "operation_type" | "block_id" | "type" | "params">;
 
 /** A private copy of a document that takes one operation after another; the document itself is never touched. */
 export class WorkflowDraft {
-  readonly #origin: WorkflowDocument;
+  #whole: WorkflowDocument;
   readonly #blockTypes: BlockTypes;
   #blocks: Block[];
   #connections: Connection[];
@@ -39,7 +41,7 @@ export class WorkflowDraft {
   readonly #graph: Graph;
 
   constructor(document: WorkflowDocument, blockTypes: BlockTypes) {
-    this.#origin = document;
+    this.#whole = document;
     this.#blockTypes = blockTypes;
     this.#blocks = document.blocks.map((block) => ({ ...block }));
     this.#connections = [...document.connections];
@@ -49,7 +51,7 @@ export class WorkflowDraft {
 
   /** The document as it stands now. */
   toDocument(): WorkflowDocument {
-    return { ...this.#origin, blocks: [...this.#blocks], connections: [...this.#connections] };
+    return { ...this.#whole, blocks: [...this.#blocks], connections: [...this.#connections] };
   }
 
   /** Applies the operation as far as it can be; a refused one leaves the draft as it was. */
@@ -67,6 +69,8 @@ export class WorkflowDraft {
         return this.#connect(operation);
       case "disconnect":
         return this.#disconnect(operation);
+      case "configure":
+        return this.#configure(operation);
     }
   }
 
@@ -117,7 +121,7 @@ export class WorkflowDraft {
     else if (merged.refusals.length === 0) {
       return refused(
         "malformed_op",
-        "The update names nothing to change; give name, params, enabled, position, retry, timeoutMs or onError.",
+        "The update names nothing to change; give name, params, enabled, position, retry, timeoutMs, onError or join.",
       );
     }
     return { isApplied: changes > 0, refusals: merged.refusals };
@@ -200,6 +204,24 @@ export class WorkflowDraft {
     return applied;
   }
 
+  #configure({ settings = {}, variables = {}, metadata = {} }: ConfigureOperation): Outcome {
+    if ([settings, variables, metadata].every((part) => Object.keys(part).length === 0)) {
+      return refused(
+        "malformed_op",
+        "The operation names nothing to change; give settings, variables or metadata with at least one key.",
+      );
+    }
+    const { settings: before, ...whole } = this.#whole;
+    const merged = merge(before ?? {}, settings);
+    this.#whole = {
+      ...whole,
+      metadata: Metadata.parse(merge(whole.metadata, metadata)),
+      variables: merge(whole.variables, variables),
+      ...(Object.keys(merged).length === 0 ? {} : { settings: merged }),
+    };
+    return applied;
+  }
+
   #between(edge: { readonly source: string; readonly target: string }): Connection[] {
     if (!this.#graph.hasEdge(edge)) return [];
     return this.#connections.filter(({ source, target }) => source === edge.source && target === edge.target);
@@ -237,8 +259,21 @@ function describeEdge(
   return `${noun} "${excerpt(source)}" → "${excerpt(target)}"${through}`;
 }
 
+/** Goes over an object key by key; null removes one. */
+function merge<Value>(
+  current: Readonly<Record<string, Value>>,
+  patch: Readonly<Record<string, Value | null | undefined>>,
+): Record<string, Value> {
+  const merged = new Map(Object.entries(current));
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) merged.delete(key);
+    else if (value !== undefined) merged.set(key, value);
+  }
+  return Object.fromEntries(merged);
+}
+
 /** Sets what is given and clears what is null; answers how many fields were named. */
-function assignSettings(block: Block, settings: Settings): number {
+function assignSettings(block: Block, settings: BlockSettings): number {
   const named = Object.entries(settings).filter(([, value]) => value !== undefined);
   for (const [field, value] of named) {
     if (value === null) delete block[field];

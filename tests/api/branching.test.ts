@@ -52,6 +52,167 @@ describe("a connection with a condition", () => {
   );
 });
 
+describe("a connection whose condition is an expression", () => {
+  const blocks = [start, say("large", "large"), say("both", "both"), say("next", "next")];
+  const connections = [
+    { source: "start", target: "large", condition: "trigger.total > vars.limit" },
+    { source: "start", target: "both", condition: "{{trigger.total}} > 1 and 'vip' in trigger.tags" },
+    { source: "large", target: "next", condition: "$contains(large.result, /arg/)" },
+  ];
+  const run = async (input: unknown) => {
+    const workflow = { blocks, connections, variables: { limit: 100 } };
+    const created = await client.request("POST", "/api/workflows", { workflow });
+    const started = await client.request("POST", `/api/workflows/${created.body.id}/run`, { input });
+    return endedRun(client, started.body.runId);
+  };
+
+  it("is taken when the value is truthy", async () => {
+    expect(Object.keys((await run({ total: 500, tags: ["vip"] })).output.outputs).sort()).toEqual([
+      "both",
+      "large",
+      "next",
+      "start",
+    ]);
+    expect(Object.keys((await run({ total: 5 })).output.outputs)).toEqual(["start"]);
+  });
+
+  it("fails the run with the block and the cause when it cannot be evaluated", async () => {
+    const failed = await run({ total: "five" });
+    expect(failed).toMatchObject({
+      state: "failed",
+      error: { code: "condition_failed", blockId: "start", message: expect.stringContaining('">"') },
+    });
+  });
+});
+
+describe("a condition block", () => {
+  const decide = (params: unknown, handles: string[]) => ({
+    blocks: [start, { id: "if", type: "condition", params }, ...handles.map((handle) => say(handle, handle))],
+    connections: [
+      { source: "start", target: "if" },
+      ...handles.map((handle) => ({ source: "if", target: handle, sourceHandle: handle })),
+    ],
+  });
+  const branches = [
+    { name: "huge", when: "trigger.total > 1000" },
+    { name: "large", when: "{{trigger.total}} > 100" },
+  ];
+  const outputsFor = async (params: unknown, handles: string[], input: unknown) => {
+    const { blocks, connections } = decide(params, handles);
+    const run = await outputsOf(blocks, connections, input);
+    expect(run.state).toBe("completed");
+    const { start: _, if: decision, ...others } = run.output.outputs;
+    return [decision, Object.keys(others).sort()];
+  };
+
+  it("takes the first branch that matches, and else when none does", async () => {
+    const handles = ["huge", "large", "else"];
+    expect(await outputsFor({ branches }, handles, { total: 5_000 })).toEqual([
+      { branch: "huge", matched: ["huge"] },
+      ["huge"],
+    ]);
+    expect(await outputsFor({ branches }, handles, { total: 500 })).toEqual([
+      { branch: "large", matched: ["large"] },
+      ["large"],
+    ]);
+    expect(await outputsFor({ branches }, handles, { total: 5 })).toEqual([
+      { branch: null, matched: [] },
+      ["else"],
+    ]);
+  });
+
+  it("takes every branch that matches with mode all", async () => {
+    const handles = ["huge", "large", "else"];
+    expect(await outputsFor({ branches, mode: "all" }, handles, { total: 5_000 })).toEqual([
+      { branch: "huge", matched: ["huge", "large"] },
+      ["huge", "large"],
+    ]);
+  });
+
+  it("has true and false as handles of a single expression", async () => {
+    const params = { expression: "$exists(trigger.email)" };
+    expect(await outputsFor(params, ["true", "false"], { email: "a@example.com" })).toEqual([
+      { branch: "true", matched: ["true"], result: true },
+      ["true"],
+    ]);
+    expect(await outputsFor(params, ["true", "false"], {})).toEqual([
+      { branch: "false", matched: ["false"], result: false },
+      ["false"],
+    ]);
+  });
+
+  it("branches inside of a branch, and the paths join again once", async () => {
+    const run = await outputsOf(
+      [
+        start,
+        { id: "outer", type: "condition", params: { expression: "trigger.a" } },
+        { id: "inner", type: "condition", params: { expression: "trigger.b" } },
+        say("left", "left"),
+        say("right", "right"),
+        say("other", "other"),
+        say("joined", "{{left.result}}{{right.result}}{{other.result}}"),
+      ],
+      [
+        { source: "start", target: "outer" },
+        { source: "outer", target: "inner", sourceHandle: "true" },
+        { source: "outer", target: "other", sourceHandle: "false" },
+        { source: "inner", target: "left", sourceHandle: "true" },
+        { source: "inner", target: "right", sourceHandle: "false" },
+        ...["left", "right", "other"].map((source) => ({ source, target: "joined" })),
+      ],
+      { a: true, b: false },
+    );
+    expect(run.output.outputs.joined).toEqual({ result: "right" });
+    expect(Object.keys(run.output.outputs).sort()).toEqual(["inner", "joined", "outer", "right", "start"]);
+  });
+
+  it("that cannot decide fails with the cause, once", async () => {
+    const { blocks, connections } = decide({ expression: "trigger.name + 1" }, ["true"]);
+    expect(await outputsOf(blocks, connections, { name: "Ada" })).toMatchObject({
+      state: "failed",
+      error: { code: "expression_failed", blockId: "if", attempt: 1 },
+    });
+  });
+});
+
+describe("a transform with an expression", () => {
+  it("gives its value to what follows", async () => {
+    const run = await outputsOf(
+      [
+        start,
+        { id: "sum", type: "transform", params: { expression: "$sum(trigger.items.(price * quantity))" } },
+        {
+          id: "lines",
+          type: "transform",
+          params: { expression: "trigger.items.{ 'name': name, 'sum': $$.sum.result }" },
+        },
+        { id: "none", type: "transform", params: { expression: "trigger.nothing" } },
+      ],
+      [
+        { source: "start", target: "sum" },
+        { source: "sum", target: "lines" },
+        { source: "start", target: "none" },
+      ],
+      {
+        items: [
+          { name: "a", price: 2, quantity: 3 },
+          { name: "b", price: 1, quantity: 4 },
+        ],
+      },
+    );
+    expect(run.output.outputs).toMatchObject({
+      sum: { result: 10 },
+      lines: {
+        result: [
+          { name: "a", sum: 10 },
+          { name: "b", sum: 10 },
+        ],
+      },
+      none: { result: null },
+    });
+  });
+});
+
 describe("a block that fails", () => {
   const blocks = (onError: string) => [
     start,

@@ -68,6 +68,59 @@ describe("a batch of edit operations", () => {
     expect((await read(id)).workflow).toEqual(body.workflow);
   });
 
+  it("builds branches, joins and guards, and says what does not fit", async () => {
+    const id = await createWorkflow(client, { blocks: [trigger], connections: [] });
+    const condition = {
+      branches: [
+        { name: "large", when: "trigger.total > vars.limit" },
+        { name: "small", when: "{{trigger.total}} > 0" },
+      ],
+    };
+    const { body } = await edit(client, id, [
+      { operation_type: "configure", variables: { limit: 100 }, settings: { deadlineMs: 60_000 } },
+      { operation_type: "configure", metadata: { name: "Orders" } },
+      { operation_type: "configure", settings: { deadline: 5 } },
+      { operation_type: "add", block_id: "if", type: "condition", params: condition },
+      add("big", "{{if.branch}}"),
+      { ...add("all"), join: "any", timeoutMs: 5_000 },
+      join("start", "if"),
+      join("if", "big", { source_handle: "large" }),
+      join("if", "all", { source_handle: "tiny" }),
+      join("big", "all", { condition: "big.result = if.nothing" }),
+    ]);
+    expect(skips(body)).toEqual(["2 malformed_op"]);
+    expect(body.skipped_items[0].reason).toContain("deadlineMs");
+    expect(body.workflow).toMatchObject({
+      metadata: { name: "Orders" },
+      variables: { limit: 100 },
+      settings: { deadlineMs: 60_000 },
+    });
+    expect(body.workflow.blocks.at(-1)).toMatchObject({ id: "all", join: "any", timeoutMs: 5_000 });
+    const errors = body.validation_errors as {
+      code: string;
+      block_id: string;
+      field: string;
+      error: string;
+    }[];
+    expect(errors.map(({ code, block_id, field }) => [code, block_id, field])).toEqual([
+      ["unknown_handle", "if", "connections[2]"],
+      ["reference_output_not_declared", "big", "connections[3].condition"],
+    ]);
+    expect(errors[0]?.error).toContain('its handles are "large", "small", "else", "error"');
+
+    const mended = await edit(client, id, [
+      { operation_type: "disconnect", block_id: "if", target_block_id: "all" },
+      { operation_type: "disconnect", block_id: "big", target_block_id: "all" },
+      join("if", "all", { source_handle: "else" }),
+      join("big", "all", { condition: "big.result = 'large'" }),
+      { operation_type: "configure", settings: { deadlineMs: null }, variables: { limit: 10 } },
+    ]);
+    expect(mended.body).toMatchObject({ ok: true, applied: 5 });
+    expect(mended.body.workflow).not.toHaveProperty("settings");
+    expect((await read(id)).workflow).toEqual(mended.body.workflow);
+    expect((await walkPages(client, "/api/workflows", 50)).map(({ name }) => name)).toContain("Orders");
+  });
+
   it("skips and explains what cannot be applied and lets everything else land", async () => {
     const id = await createWorkflow(client, {
       blocks: [trigger, transform("a", 1), transform("b", 2)],

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { hidden, secret } from "../../server/connectors/define-connector.js";
+import { condition } from "../../server/connectors/builtin/condition.js";
+import { expression, hidden, literal, secret } from "../../server/connectors/define-connector.js";
 import type { BlockType, BlockTypes } from "../../server/workflows/block-types.js";
 import { type Block, type Connection, WorkflowDocument } from "../../server/workflows/document.js";
 
@@ -50,9 +51,38 @@ const wait: BlockType = {
   hasOpenOutputs: false,
 };
 
-const all = new Map([http, transform, trigger, wait].map((type) => [type.type, type]));
+const compute: BlockType = {
+  type: "compute",
+  kind: "compute",
+  params: z.object({
+    formula: expression(z.string()).optional(),
+    columns: z.record(z.string(), expression(z.string())).optional(),
+    query: literal(z.string()).optional(),
+  }),
+  outputs: z.object({ value: z.json() }),
+  hasOpenOutputs: false,
+};
 
-/** A trigger, two computing types (`http` with every kind of parameter and output) and a wait. */
+const loop: BlockType = {
+  type: "for_each",
+  kind: "wait",
+  params: z.object({ items: z.array(z.json()) }),
+  outputs: z.object({ results: z.array(z.json()), count: z.int() }),
+  hasOpenOutputs: false,
+  exits: { of: () => ["each", "done"], taken: () => ["done"] },
+};
+
+const all = new Map(
+  [http, transform, trigger, wait, compute, loop, { ...condition, hasOpenOutputs: false }].map((type) => [
+    type.type,
+    type,
+  ]),
+);
+
+/**
+ * A trigger, a wait, a loop, the real condition and computing types: `http` with every kind of parameter and output,
+ * `compute` with expressions and a literal text.
+ */
 export const sampleBlockTypes: BlockTypes = { get: (type) => all.get(type), types: () => [...all.keys()] };
 
 /** A document of these parts; what is left out gets its empty value. */
@@ -60,6 +90,7 @@ export function documentOf(parts: {
   blocks?: (Partial<Block> & { id: string; type: string })[];
   connections?: Connection[];
   variables?: WorkflowDocument["variables"];
+  settings?: WorkflowDocument["settings"];
 }): WorkflowDocument {
   return WorkflowDocument.parse(parts);
 }

@@ -17,6 +17,9 @@ const text = fc.oneof(
     "{{vars.v}}",
     "{{secrets.S}}",
     "{{",
+    "a.result > 1",
+    "{{a.result}} = 'x'",
+    "$sum(",
     "https://e.example",
   ),
   fc.string(),
@@ -27,6 +30,10 @@ const value = fc.oneof(
 );
 const paramName = fc.constantFrom(
   "template",
+  "formula",
+  "expression",
+  "branches",
+  "items",
   "url",
   "headers",
   "accessToken",
@@ -49,16 +56,48 @@ const operation = fc
         "delete",
         "connect",
         "disconnect",
+        "configure",
         "move",
       ),
       block_id: id,
-      type: fc.constantFrom("transform", "http", "trigger_webhook", "wait_duration", "nothing"),
+      type: fc.constantFrom(
+        "transform",
+        "http",
+        "trigger_webhook",
+        "wait_duration",
+        "condition",
+        "for_each",
+        "compute",
+        "nothing",
+      ),
       target_block_id: id,
-      source_handle: fc.constantFrom("yes", "no", null, 5),
-      condition: fc.constantFrom("{{a.result}}", "a > 1", null),
+      source_handle: fc.constantFrom("yes", "each", "true", null, 5),
+      condition: fc.constantFrom("{{a.result}}", "a.result > 1", "a >", null),
       name: fc.oneof(fc.constantFrom("a", "N", null), fc.jsonValue({ maxDepth: 1 })),
       params: fc.oneof({ weight: 5, arbitrary: params }, fc.jsonValue({ maxDepth: 2 })),
       enabled: fc.constantFrom(true, false, "false"),
+      join: fc.constantFrom("any", "all", null, "some"),
+      settings: fc.oneof(
+        fc.record(
+          {
+            deadlineMs: fc.constantFrom(5_000, 1, null),
+            onFailure: fc.constantFrom(null, {}, { workflowId: "w" }),
+          },
+          { requiredKeys: [] },
+        ),
+        fc.jsonValue({ maxDepth: 2 }),
+      ),
+      variables: fc.oneof(
+        fc.dictionary(fc.constantFrom("v", "__proto__", "w"), value),
+        fc.jsonValue({ maxDepth: 2 }),
+      ),
+      metadata: fc.oneof(
+        fc.record(
+          { name: fc.constantFrom("N", null, ""), tags: fc.constantFrom([], ["t"], null, [1]) },
+          { requiredKeys: [] },
+        ),
+        fc.jsonValue({ maxDepth: 2 }),
+      ),
     },
     { requiredKeys: ["operation_type", "block_id"], noNullPrototype: true },
   )
@@ -67,13 +106,15 @@ const operation = fc
 /** Leaves most operations with the fields of their type, so that many of them land. */
 function keepKnownFields(fields: Record<string, unknown>): unknown {
   const kept: Record<string, string[]> = {
-    add: ["type", "name", "params", "enabled"],
-    update: ["name", "params", "enabled"],
+    add: ["type", "name", "params", "enabled", "join"],
+    update: ["name", "params", "enabled", "join"],
+    configure: ["settings", "variables", "metadata"],
     edit: ["params"],
     connect: ["target_block_id", "source_handle", "condition"],
     disconnect: ["target_block_id", "source_handle"],
   };
-  const names = ["operation_type", "block_id", ...(kept[String(fields.operation_type)] ?? [])];
+  const own = fields.operation_type === "configure" ? [] : ["block_id"];
+  const names = ["operation_type", ...own, ...(kept[String(fields.operation_type)] ?? [])];
   return Object.fromEntries(Object.entries(fields).filter(([name]) => names.includes(name)));
 }
 

@@ -1,0 +1,130 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { BlockError } from "../connectors/define-connector.js";
+import type { Evaluation, EvaluationResult } from "./evaluate-expression.js";
+import type { EvaluatorMessage } from "./evaluator-process.js";
+
+/** What one process may use; one that needs more ends. */
+const MAX_HEAP_MB = 64;
+/** How long a process that evaluates past its time is left to say so itself, in milliseconds. */
+const GRACE_MS = 250;
+const START_MS = 15_000;
+const IDLE_MS = 30_000;
+
+/** How a process ended. */
+interface Death {
+  readonly signal: NodeJS.Signals | null;
+}
+
+/**
+ * One process that evaluates one expression at a time; it starts when it is needed and ends when it is idle. A process
+ * and not a thread: when the memory of a thread ends inside of native code, it takes the whole server with it.
+ */
+export class Evaluator {
+  #child: ChildProcess | null = null;
+  #hear: (said: EvaluatorMessage | Death) => void = () => undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  /**
+   * The value as JSON, or why there is none; the caller waits for the answer before it asks again.
+   * @throws BlockError `expression_failed` that another attempt can help, when the process ends by itself.
+   */
+  async evaluate(evaluation: Evaluation): Promise<EvaluationResult> {
+    clearTimeout(this.#idle);
+    const child = this.#child ?? (await this.#start());
+    hold(child);
+    const answer = this.#next();
+    const limit = end(child, evaluation.timeoutMs + GRACE_MS);
+    // A process that has ended takes no message; how it ended is heard.
+    child.send(evaluation, () => undefined);
+    const said = await answer;
+    clearTimeout(limit.timer);
+    if (said === "ready") throw stopped();
+    if (!("signal" in said)) {
+      letGo(child);
+      this.#idle = setTimeout(() => child.kill("SIGKILL"), IDLE_MS).unref();
+      return said;
+    }
+    if (limit.isReached()) return { code: "expression_timeout", reason: "It took too long" };
+    if (said.signal === null || said.signal === "SIGKILL") throw stopped();
+    return { code: "expression_too_large", reason: `It needed more than ${MAX_HEAP_MB} MB of memory` };
+  }
+
+  /** Ends the process; an evaluation that runs fails, and so does every later one. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#idle);
+    const child = this.#child;
+    if (child === null) return;
+    hold(child);
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  }
+
+  async #start(): Promise<ChildProcess> {
+    if (this.#isClosed) throw stopped();
+    // Beside this file lies the program as it was built or, when nothing is built, its source, which tsx loads.
+    const extension = path.extname(fileURLToPath(import.meta.url));
+    const child = fork(new URL(`./evaluator-process${extension}`, import.meta.url), {
+      env: {},
+      execArgv: [
+        ...(extension === ".ts" ? ["--import", "tsx"] : []),
+        `--max-old-space-size=${MAX_HEAP_MB}`,
+        "--disable-proto=delete",
+        "--disallow-code-generation-from-strings",
+      ],
+      stdio: ["ignore", "ignore", "ignore", "ipc"],
+    });
+    this.#child = child;
+    child.on("message", (said: EvaluatorMessage) => this.#hear(said));
+    child.on("error", () => this.#forget(child, null));
+    child.on("exit", (_code, signal) => this.#forget(child, signal));
+    const limit = end(child, START_MS);
+    const said = await this.#next();
+    clearTimeout(limit.timer);
+    if (said !== "ready") throw stopped();
+    return child;
+  }
+
+  #forget(child: ChildProcess, signal: NodeJS.Signals | null): void {
+    if (this.#child !== child) return;
+    this.#child = null;
+    this.#hear({ signal });
+  }
+
+  #next(): Promise<EvaluatorMessage | Death> {
+    return new Promise((resolve) => {
+      this.#hear = resolve;
+    });
+  }
+}
+
+/** An evaluation that runs keeps the server from ending; an idle process does not. */
+function hold(child: ChildProcess): void {
+  child.ref();
+  child.channel?.ref();
+}
+
+function letGo(child: ChildProcess): void {
+  child.unref();
+  child.channel?.unref();
+}
+
+/** Ends the process once the time has passed, unless the timer is cleared before. */
+function end(child: ChildProcess, milliseconds: number) {
+  let isReached = false;
+  const timer = setTimeout(() => {
+    isReached = true;
+    child.kill("SIGKILL");
+  }, milliseconds);
+  return { timer, isReached: () => isReached };
+}
+
+function stopped(): BlockError {
+  return new BlockError("expression_failed", "The process of the expression ended; run it again.", {
+    isRetryable: true,
+  });
+}
