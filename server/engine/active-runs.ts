@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { StepAttempt } from "openworkflow/internal";
 
 /** Why a worker stops working on a run that has not ended by itself. */
@@ -18,36 +19,75 @@ export class RunAbandonedError extends Error {
 export interface RunPass {
   /** Aborts with a `RunAbandonedError`. */
   readonly signal: AbortSignal;
-  /** How often a worker died in a step, by step name. */
-  readonly crashes: ReadonlyMap<string, number>;
+  /** The slot that holds the run. */
+  readonly workerId: string;
+  /** The attempts that the pass begins with, oldest first. */
+  readonly history: readonly StepAttempt[];
+  /** Calls `listener` with the key of each wake that arrives, and with null when some may have been missed. */
+  onWake(listener: (wakeKey: string | null) => void): void;
   leave(): void;
+}
+
+interface OpenPass {
+  readonly controller: AbortController;
+  listener: (wakeKey: string | null) => void;
 }
 
 /** The runs that this process works on. */
 export class ActiveRuns {
-  private readonly controllers = new Map<string, AbortController>();
-  private readonly crashes = new Map<string, ReadonlyMap<string, number>>();
+  private readonly passes = new Map<string, OpenPass>();
+  private readonly workerIds = new Map<string, string>();
+  private readonly histories = new Map<string, readonly StepAttempt[]>();
   private draining = false;
+
+  /** Remembers which slot has claimed the run. */
+  claimed(runId: string, workerId: string): void {
+    this.workerIds.set(runId, workerId);
+    this.histories.delete(runId);
+  }
+
+  /** Remembers the attempts that the next pass begins with, page by page. */
+  readHistory(runId: string, attempts: readonly StepAttempt[]): void {
+    this.histories.set(runId, [...(this.histories.get(runId) ?? []), ...attempts]);
+  }
 
   enter(runId: string): RunPass {
     // A run that came back while an old pass still unwinds: the old pass has lost its lease.
     this.abandon(runId, "lease_lost");
-    const controller = new AbortController();
-    this.controllers.set(runId, controller);
-    const crashes = this.crashes.get(runId) ?? new Map<string, number>();
-    this.crashes.delete(runId);
+    const pass: OpenPass = { controller: new AbortController(), listener: () => {} };
+    // Every step that runs listens.
+    setMaxListeners(0, pass.controller.signal);
+    this.passes.set(runId, pass);
+    const history = this.histories.get(runId) ?? [];
+    const workerId = this.workerIds.get(runId) ?? "";
+    this.histories.delete(runId);
+    this.workerIds.delete(runId);
     return {
-      signal: controller.signal,
-      crashes,
+      signal: pass.controller.signal,
+      workerId,
+      history,
+      onWake(listener) {
+        pass.listener = listener;
+      },
       leave: () => {
-        if (this.controllers.get(runId) === controller) this.controllers.delete(runId);
+        if (this.passes.get(runId) === pass) this.passes.delete(runId);
       },
     };
   }
 
   /** Aborts the steps of a run; nothing of them is recorded any more. Does nothing for a run of another process. */
   abandon(runId: string, reason: AbandonReason): void {
-    this.controllers.get(runId)?.abort(new RunAbandonedError(reason));
+    this.passes.get(runId)?.controller.abort(new RunAbandonedError(reason));
+  }
+
+  /** Tells the pass over a run, if this process has one, that a wait of the run was woken. */
+  wake(runId: string, wakeKey: string): void {
+    this.passes.get(runId)?.listener(wakeKey);
+  }
+
+  /** Tells every pass that wakes may have been missed. */
+  missWakes(): void {
+    for (const pass of this.passes.values()) pass.listener(null);
   }
 
   /** From now on no step starts: passes give their runs back at the next step. */
@@ -57,7 +97,7 @@ export class ActiveRuns {
 
   /** Aborts every step that runs; the runs are given back. */
   abandonAll(): void {
-    for (const runId of this.controllers.keys()) this.abandon(runId, "handed_back");
+    for (const runId of this.passes.keys()) this.abandon(runId, "handed_back");
   }
 
   /** Why a step of the run must not start, or null when it may. */
@@ -67,17 +107,7 @@ export class ActiveRuns {
 
   /** Why a failure of the run must not be recorded, or null when it may. */
   refusalToRecord(runId: string): RunAbandonedError | null {
-    const reason: unknown = this.controllers.get(runId)?.signal.reason;
+    const reason: unknown = this.passes.get(runId)?.controller.signal.reason;
     return reason instanceof RunAbandonedError ? reason : null;
-  }
-
-  /** Reads the attempts that a pass begins with: a step still `running` then is one that a worker died in. */
-  readHistory(runId: string, attempts: readonly StepAttempt[]): void {
-    const crashes = new Map<string, number>();
-    for (const { kind, status, stepName } of attempts) {
-      if (kind === "function" && status === "running")
-        crashes.set(stepName, (crashes.get(stepName) ?? 0) + 1);
-    }
-    if (crashes.size > 0) this.crashes.set(runId, crashes);
   }
 }

@@ -1,16 +1,23 @@
 import { BackendPostgres } from "openworkflow/postgres";
 import type { Database, Transaction } from "../db/client.js";
 import { type AttemptPage, type AttemptPageRequest, listAttempts } from "./attempts.js";
+import { holdParent, linkChild, type ParentLink } from "./children.js";
+import { retryConnectionLoss } from "./connection-retry.js";
+import { enqueueRuns, type QueuedRun } from "./enqueue-runs.js";
 import { ENGINE_NAMESPACE } from "./install-sql.js";
+import { type RunProgress, readProgress } from "./progress.js";
 import { type RunError, toRunError } from "./run-error.js";
-import { RUN_WORKFLOW, type RunPointer } from "./run-workflow.js";
-import type { RunOutput } from "./walk-document.js";
+import { RUN_WORKFLOW, type RunPointer } from "./run-pointer.js";
+import type { RunOutput } from "./run-workflow.js";
+import { insertWakes } from "./wakes.js";
 import { type RunningWorker, startWorker, type WorkerOptions } from "./worker.js";
 
 export type { AttemptPage, AttemptPageRequest } from "./attempts.js";
 export type { RunError } from "./run-error.js";
-export type { LoadedRun } from "./run-workflow.js";
-export type { RunOutput } from "./walk-document.js";
+export type { LoadedRun, RunOutput } from "./run-workflow.js";
+
+/** How long a cancel is tried again while the database gives up on it, in milliseconds. */
+const CANCEL_PATIENCE_MS = 5_000;
 
 export interface EngineOptions extends WorkerOptions {
   /** Pool of the engine; the worker needs about ten connections for fifty runs at once. */
@@ -28,10 +35,30 @@ export class EngineRefusedError extends Error {
   override readonly name = "EngineRefusedError";
 }
 
+/** What a run may be bound to. */
+export interface EnqueueOptions {
+  /** The run that waits for this one: its end cancels this one, and this one's end wakes it. */
+  readonly parent?: ParentLink | null;
+  /** The run fails with `deadline_exceeded` when it has not ended by then, in milliseconds from now. */
+  readonly deadlineMs?: number | null;
+}
+
 /** The durable runtime. Without `start` it only writes and reads runs; workers may be other processes. */
 export interface Engine {
   /** Writes the engine's run in the caller's transaction and returns its id; it starts when that commits. */
-  enqueue(tx: Transaction, run: RunPointer): Promise<string>;
+  enqueue(tx: Transaction, run: RunPointer, more?: EnqueueOptions): Promise<string>;
+  /**
+   * Ends the waits of these keys when the caller's transaction commits: those that have begun and those that will.
+   * Waking twice, or after the wait has ended, does nothing.
+   */
+  wake(tx: Transaction, wakeKeys: readonly string[]): Promise<void>;
+  /**
+   * Keeps the run that a wait belongs to from ending until the transaction does, so that its end closes the wait.
+   * @throws RunAbandonedError when it has ended.
+   */
+  hold(tx: Transaction, wakeKey: string): Promise<void>;
+  /** As `enqueue` for any number of runs under ids of the caller's, with one statement. */
+  enqueueMany(tx: Transaction, runs: readonly QueuedRun[]): Promise<void>;
   /**
    * Cancels a run and aborts its running steps; canceling a canceled run does nothing.
    * @throws EngineRefusedError when it has completed or failed.
@@ -40,6 +67,8 @@ export interface Engine {
   /** Attempts of a run, oldest first. @throws AppError `invalid_body` for a bad cursor. */
   listAttempts(runId: string, request: AttemptPageRequest): Promise<AttemptPage>;
   readOutcome(runId: string): Promise<RunOutcome>;
+  /** What the run came to and where each of its blocks stands, of one moment; null for a run that is gone. */
+  readProgress(runId: string): Promise<RunProgress | null>;
   /** Starts working on runs. */
   start(): Promise<void>;
   /** Claims nothing more, lets running steps finish within the grace time and gives unfinished runs back. */
@@ -54,7 +83,8 @@ export function createEngine(options: EngineOptions): Engine {
   const backend = BackendPostgres.fromPool(sql);
   let worker: RunningWorker | null = null;
   return {
-    async enqueue(tx, { organizationId, workflowId, versionId }) {
+    async enqueue(tx, { organizationId, workflowId, versionId }, { parent = null, deadlineMs = null } = {}) {
+      if (parent !== null) await holdParent(tx.sql, parent.wakeKey);
       const run = await BackendPostgres.fromPool(tx.sql).createWorkflowRun({
         workflowName: RUN_WORKFLOW.name,
         version: RUN_WORKFLOW.version,
@@ -65,14 +95,26 @@ export function createEngine(options: EngineOptions): Engine {
         parentStepAttemptNamespaceId: null,
         parentStepAttemptId: null,
         availableAt: null,
-        deadlineAt: null,
+        deadlineAt: deadlineMs === null ? null : new Date(Date.now() + deadlineMs),
       });
+      if (parent !== null) await linkChild(tx.sql, run.id, parent);
       return run.id;
     },
 
+    wake: (tx, wakeKeys) => insertWakes(tx.sql, wakeKeys),
+
+    hold: (tx, wakeKey) => holdParent(tx.sql, wakeKey),
+
+    enqueueMany: (tx, runs) => enqueueRuns(tx.sql, runs),
+
     async cancel(runId) {
       try {
-        await backend.cancelWorkflowRun({ workflowRunId: runId });
+        // Ends of runs and of their children may wait for each other in a circle, which the database breaks.
+        const giveUpAt = performance.now() + CANCEL_PATIENCE_MS;
+        await retryConnectionLoss(
+          () => backend.cancelWorkflowRun({ workflowRunId: runId }),
+          () => performance.now() > giveUpAt,
+        );
       } catch (error) {
         const run = await backend.getWorkflowRun({ workflowRunId: runId });
         if (run?.status !== "completed" && run?.status !== "failed") throw error;
@@ -81,6 +123,8 @@ export function createEngine(options: EngineOptions): Engine {
     },
 
     listAttempts: (runId, request) => listAttempts(sql, runId, request),
+
+    readProgress: (runId) => readProgress(sql, runId),
 
     async readOutcome(runId) {
       const [row] = await sql<{ status: string; output: RunOutput | null; error: unknown }[]>`

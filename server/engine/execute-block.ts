@@ -1,13 +1,26 @@
-import type { z } from "zod";
 import {
+  type AwaitContext,
   BlockError,
   type BlockLogger,
   type Connector,
+  DEFAULT_TIMEOUT_MS,
   type JsonObject,
 } from "../connectors/define-connector.js";
-import { toStorableJson, toStorableText } from "./json-output.js";
+import { type Scrub, scrubNothing } from "../secrets/scrub.js";
+import { describeIssue, fieldName } from "../workflows/schema-issue.js";
+import { RunAbandonedError } from "./active-runs.js";
+import { createAttemptLines, type LogLine } from "./attempt-lines.js";
+import { MAX_OUTPUT_BYTES, type StorableJson, toStorableJson, toStorableText } from "./json-output.js";
 import type { PlannedBlock } from "./plan.js";
-import { resolveValue, type ValueScope } from "./resolve-values.js";
+import {
+  noParams,
+  parseParams,
+  type ReadSecrets,
+  type ResolvedParams,
+  resolveParams,
+} from "./resolve-params.js";
+import type { ValueScope } from "./resolve-values.js";
+import { type ItemPath, stepNameOf } from "./step-names.js";
 
 /** Longest error message that is kept, in characters. */
 const MAX_MESSAGE_LENGTH = 2_000;
@@ -18,6 +31,14 @@ export type BlockRecord = {
   readonly attempt: number;
   readonly startedAt: string;
   readonly finishedAt: string;
+  /** The parameters it ran with, without secrets and hidden ones, 16 KiB at most. */
+  readonly input?: unknown;
+  /** What it logged, if anything. */
+  readonly lines?: readonly LogLine[];
+  /** Positions in the document of the connections that are taken after it; absent while the block goes on. */
+  readonly taken?: readonly number[];
+  /** Why the run fails although the block did not: a condition of one of its connections could not be evaluated. */
+  readonly conditionFailure?: BlockFailure;
 } & (
   | { readonly ok: true; readonly output: unknown; readonly bytes: number }
   | { readonly ok: false; readonly error: BlockFailure }
@@ -31,39 +52,84 @@ export interface BlockFailure {
   readonly retryAfterMs: number | null;
 }
 
+/** Evaluates expressions over what a block may reference; throws BlockError. */
+export type Evaluate = (expression: string, scope: ValueScope) => Promise<unknown>;
+
+/** What a loop does in place of a connector. */
+export interface LoopPhases {
+  /** Starts the parts; milliseconds to wait for them at most, 0 when there are none. */
+  open(params: JsonObject): Promise<number>;
+  close(params: JsonObject): Promise<JsonObject>;
+}
+
+/** Begins what a block waits for outside its run, or does the rest: for most blocks, everything. */
+export type BlockPhase = "open" | "end";
+
 /** What an attempt gets from its run. */
 export interface AttemptContext {
   readonly organizationId: string;
+  readonly workflowId: string;
   readonly runId: string;
+  readonly startedBy: string;
   readonly attempt: number;
+  readonly item: ItemPath;
+  readonly wakeKey: string;
+  readonly loop: LoopPhases;
+  readonly evaluate: Evaluate;
   readonly scope: ValueScope;
   /** Aborts when the run is canceled or given back; its reason is thrown on, never recorded. */
   readonly signal: AbortSignal;
   /** Bytes that the run's outputs may still take. */
   readonly remainingBytes: number;
   readonly log: BlockLogger;
+  readonly readSecrets: ReadSecrets;
   readonly now: () => Date;
 }
 
 /**
- * Runs one attempt of a block and turns every failure of it into a record; throws only the reason of
- * `context.signal`. A wait block has waited already: its attempt makes the output.
+ * Runs one attempt of a block, or its opening, and turns every failure of it into a record; throws only the reason of
+ * `context.signal`. A wait block has waited already: its attempt makes the output. The output of an opening is
+ * `{waitMs}`.
  */
-export async function executeBlock(planned: PlannedBlock, context: AttemptContext): Promise<BlockRecord> {
+export async function executeBlock(
+  planned: PlannedBlock,
+  context: AttemptContext,
+  phase: BlockPhase = "end",
+): Promise<BlockRecord> {
   const startedAt = context.now().toISOString();
-  const facts = { id: planned.block.id, attempt: context.attempt, startedAt };
+  let resolved = noParams;
+  let lines = createAttemptLines(context.log, scrubNothing, context.now);
+  const facts = () => ({
+    id: planned.block.id,
+    attempt: context.attempt,
+    startedAt,
+    finishedAt: context.now().toISOString(),
+    ...(resolved.input === null ? {} : { input: resolved.input }),
+    ...(lines.lines().length === 0 ? {} : { lines: lines.lines() }),
+  });
   try {
-    const { value, bytes } = toStorableJson(await produceOutput(planned, context));
+    resolved = await resolveParamsOf(planned, context);
+    lines = createAttemptLines(context.log, resolved.scrub, context.now);
+    const inner = { ...context, log: lines.log };
+    const output =
+      phase === "open"
+        ? { waitMs: await openBlock(planned, resolved, inner) }
+        : await produceOutput(planned, resolved, inner);
+    // The output of a loop is that of many blocks: only the room that is left in the run bounds it.
+    const isLoop = planned.connector !== undefined && "isLoop" in planned.connector;
+    const maxBytes = isLoop ? Math.max(context.remainingBytes, 0) : MAX_OUTPUT_BYTES;
+    const { value, bytes } = toScrubbedJson(output, resolved.scrub, maxBytes);
     if (bytes > context.remainingBytes) {
       throw new BlockError(
         "run_too_large",
         "The outputs of this run are too large together; return less from its blocks.",
       );
     }
-    return { ...facts, finishedAt: context.now().toISOString(), ok: true, output: value, bytes };
+    return { ...facts(), ok: true, output: value, bytes };
   } catch (error) {
     context.signal.throwIfAborted();
-    return { ...facts, finishedAt: context.now().toISOString(), ok: false, error: toBlockFailure(error) };
+    if (error instanceof RunAbandonedError) throw error;
+    return { ...facts(), ok: false, error: toBlockFailure(error, resolved.scrub) };
   }
 }
 
@@ -71,18 +137,22 @@ export async function executeBlock(planned: PlannedBlock, context: AttemptContex
  * Milliseconds a wait block parks the run.
  * @throws BlockError when its parameters do not fit.
  */
-export function waitMsOf(planned: PlannedBlock, scope: ValueScope, now: Date): number {
+export async function waitMsOf(planned: PlannedBlock, context: ParamsContext, now: Date): Promise<number> {
   const { connector } = planned;
-  if (connector?.kind !== "wait" || "open" in connector) return 0;
-  return Math.max(0, connector.waitMs(parseParams(planned, connector, scope), now));
+  if (connector?.kind !== "wait" || !("waitMs" in connector)) return 0;
+  const { values } = await resolveParamsOf(planned, context);
+  return Math.max(0, connector.waitMs(parseParams(connector, values), now));
 }
 
-/** A failure as records keep it; what is not a `BlockError` counts as retryable `block_failed`. */
-export function toBlockFailure(error: unknown): BlockFailure {
+/**
+ * A failure as records keep it, without the secrets that `scrub` knows; what is not a `BlockError` counts as retryable
+ * `block_failed`.
+ */
+export function toBlockFailure(error: unknown, scrub: Scrub = scrubNothing): BlockFailure {
   const isBlockError = error instanceof BlockError;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = scrub(error instanceof Error ? error.message : String(error));
   return {
-    code: isBlockError ? toStorableText(error.code, 100) : "block_failed",
+    code: isBlockError ? toStorableText(scrub(error.code), 100) : "block_failed",
     message: toStorableText(
       message === "" ? "The block failed without a message." : message,
       MAX_MESSAGE_LENGTH,
@@ -92,7 +162,44 @@ export function toBlockFailure(error: unknown): BlockFailure {
   };
 }
 
-async function produceOutput(planned: PlannedBlock, context: AttemptContext): Promise<unknown> {
+/** What filling parameters needs of an attempt. */
+export type ParamsContext = Pick<AttemptContext, "organizationId" | "scope" | "readSecrets">;
+
+/** The block's parameters; a block of an unknown type has none. */
+async function resolveParamsOf(
+  { block, connector }: PlannedBlock,
+  { organizationId, scope, readSecrets }: ParamsContext,
+): Promise<ResolvedParams> {
+  if (connector === undefined) return noParams;
+  return resolveParams({ block, connector }, scope, (names) => readSecrets(organizationId, names));
+}
+
+/** The output as it is kept. */
+function toScrubbedJson(output: unknown, scrub: Scrub, maxBytes: number): StorableJson {
+  const storable = toStorableJson(output, maxBytes);
+  return scrub === scrubNothing ? storable : toStorableJson(scrub(storable.value), maxBytes);
+}
+
+/** Milliseconds to wait at most, null for as long as it takes. */
+async function openBlock(
+  planned: PlannedBlock,
+  { values }: ResolvedParams,
+  context: AttemptContext,
+): Promise<number | null> {
+  const { connector } = planned;
+  if (connector?.kind !== "wait" || "waitMs" in connector) return 0;
+  const params = parseParams(connector, values);
+  if ("isLoop" in connector) return context.loop.open(params);
+  return withinTime(DEFAULT_TIMEOUT_MS, context.signal, (signal) =>
+    connector.open(params, connectorContext(planned, context, signal)),
+  );
+}
+
+async function produceOutput(
+  planned: PlannedBlock,
+  { values }: ResolvedParams,
+  context: AttemptContext,
+): Promise<unknown> {
   const { block, connector } = planned;
   switch (connector?.kind) {
     case undefined:
@@ -103,47 +210,53 @@ async function produceOutput(planned: PlannedBlock, context: AttemptContext): Pr
     case "trigger":
       return context.scope.trigger;
     case "wait":
-      if ("open" in connector) throw new Error(`${connector.type} is not walked yet.`);
-      return parseOutput(connector, connector.resume(context.now()));
+      if ("waitMs" in connector) return parseOutput(connector, connector.resume(context.now()));
+      if ("isLoop" in connector) return context.loop.close(parseParams(connector, values));
+      return parseOutput(
+        connector,
+        await withinTime(DEFAULT_TIMEOUT_MS, context.signal, (signal) =>
+          connector.close(parseParams(connector, values), connectorContext(planned, context, signal)),
+        ),
+      );
     case "compute": {
-      const params = parseParams(planned, connector, context.scope);
+      const params = parseParams(connector, values);
       const timeoutMs = block.timeoutMs ?? connector.timeoutMs;
       const output = await withinTime(timeoutMs, context.signal, (signal) =>
-        connector.run(params, {
-          organizationId: context.organizationId,
-          runId: context.runId,
-          blockId: block.id,
-          attempt: context.attempt,
-          idempotencyKey: `${context.runId}:${block.id}`,
-          signal,
-          log: context.log,
-          evaluate: async () => null,
-        }),
+        connector.run(params, connectorContext(planned, context, signal)),
       );
       return parseOutput(connector, output);
     }
   }
 }
 
-function parseParams({ block }: PlannedBlock, connector: Connector, scope: ValueScope): JsonObject {
-  const parsed = connector.params.safeParse(resolveValue(block.params, scope));
-  if (parsed.success) return parsed.data;
-  throw new BlockError("invalid_params", `Parameter ${describeIssue(parsed.error)}`);
+function connectorContext(
+  { block: { id } }: PlannedBlock,
+  context: AttemptContext,
+  signal: AbortSignal,
+): AwaitContext {
+  const { organizationId, workflowId, runId, startedBy, attempt, item, wakeKey, log } = context;
+  return {
+    organizationId,
+    workflowId,
+    runId,
+    startedBy,
+    blockId: id,
+    attempt,
+    idempotencyKey: `${runId}:${stepNameOf(id, 1, "block", item)}`,
+    wakeKey,
+    signal,
+    log,
+    evaluate: (expression) => context.evaluate(expression, context.scope),
+  };
 }
 
 function parseOutput(connector: Connector, output: unknown): unknown {
   const parsed = connector.outputs.safeParse(output);
   if (parsed.success) return parsed.data;
-  throw new BlockError(
-    "invalid_output",
-    `The connector returned a wrong output: ${describeIssue(parsed.error)}`,
-  );
-}
-
-function describeIssue(error: z.ZodError): string {
-  const [issue] = error.issues;
-  const field = issue === undefined || issue.path.length === 0 ? "object" : issue.path.join(".");
-  return `${field}: ${issue?.message ?? "does not match its schema"}.`;
+  const [issue] = parsed.error.issues;
+  const problem =
+    issue === undefined ? "does not match its schema" : `${fieldName(issue.path)}: ${describeIssue(issue)}`;
+  throw new BlockError("invalid_output", `The connector returned a wrong output: ${problem}.`);
 }
 
 /** Runs `work` under a signal of its own and stops waiting for it when its time is up or the outer signal aborts. */

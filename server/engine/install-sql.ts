@@ -1,3 +1,8 @@
+import { closedWaitSql } from "./closed-wait-sql.js";
+import { linkSql } from "./link-sql.js";
+import { runChangeSql } from "./run-change-sql.js";
+import { PART_WORKFLOW } from "./run-pointer.js";
+
 /** Namespace of every run in openworkflow's tables; organizations are told apart in our own tables. */
 export const ENGINE_NAMESPACE = "default";
 
@@ -5,8 +10,6 @@ export const ENGINE_NAMESPACE = "default";
 export const WAKE_CHANNEL = "ow_wake";
 /** Channel that says that a run has ended: `{runId}:{status}`. */
 export const DONE_CHANNEL = "ow_done";
-/** Channel that says that a run began to wait for a signal: the name of the signal. */
-export const WAIT_CHANNEL = "ow_wait";
 
 /**
  * What Flowkeep adds to openworkflow's schema, safe to run again at any time: notifications, the mirror into
@@ -41,14 +44,6 @@ create or replace trigger flowkeep_done after update of status on openworkflow.w
   for each row when (new.status in ('completed', 'failed', 'canceled') and old.status <> new.status)
   execute function openworkflow.flowkeep_done();
 
-create or replace function openworkflow.flowkeep_wait() returns trigger language plpgsql as $$
-begin
-  perform pg_notify('${WAIT_CHANNEL}', new.context->>'signal');
-  return null;
-end $$;
-create or replace trigger flowkeep_wait after insert on openworkflow.step_attempts
-  for each row when (new.kind = 'signal-wait') execute function openworkflow.flowkeep_wait();
-
 -- The engine resets started_at when a run fails and stamps failures with the worker's clock; the mirror keeps the
 -- first start and uses the database's clock.
 create or replace function openworkflow.flowkeep_mirror() returns trigger language plpgsql as $$
@@ -59,6 +54,17 @@ declare
     when new.status = 'succeeded' then 'completed'
     else new.status end;
 begin
+  if new.workflow_name = '${PART_WORKFLOW.name}' then
+    perform openworkflow.flowkeep_mirror_loop(link.namespace, link.root_id)
+    from (select new.namespace_id as namespace, root_id from openworkflow.flowkeep_children where child_id = new.id) link;
+    return null;
+  end if;
+  if new_state = 'waiting' and exists (
+    select from openworkflow.flowkeep_children where root_id = new.id and is_part
+  ) then
+    perform openworkflow.flowkeep_mirror_loop(new.namespace_id, new.id);
+    return null;
+  end if;
   update public.runs set
     state = new_state,
     started_at = coalesce(started_at, new.started_at),
@@ -98,4 +104,4 @@ alter table openworkflow.workflow_runs set (
 alter table openworkflow.step_attempts set (
   autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
 );
-`;
+${linkSql}${closedWaitSql}${runChangeSql}`;

@@ -14,22 +14,30 @@ export interface ValueScope {
   readonly outputs: Readonly<Record<string, unknown>>;
   /** Ids of named blocks; a name that is also an id means the id. */
   readonly nameToId: Readonly<Record<string, string>>;
-  /** Given only for parameters in which secrets are allowed; without it a secret resolves to null. */
-  readonly secrets?: (name: string) => string;
+  /** The secret, or null where secrets are not allowed; `path` leads to the text. Without it every secret is null. */
+  readonly secrets?: (name: string, path: Path) => string | null;
 }
+
+/** Keys and indexes from the root of a value, outermost first; read it before the next one is asked for. */
+export type Path = readonly (string | number)[];
 
 /**
  * Fills every reference of a JSON value and returns a new value; object keys stay as they are. A string that is one
  * reference becomes the value itself, null when it is missing. Inside longer text strings stand as they are,
  * null and missing values as nothing, anything else as JSON. One pass: what a reference brings in is never read as
- * a template. Only own properties are reached.
+ * a template. Only own properties are reached. Texts at paths that `isLiteral` names stay as they are.
  * @throws BlockError `value_too_large`, and what `scope.secrets` throws.
  */
-export function resolveValue(value: unknown, scope: ValueScope): unknown {
+export function resolveValue(
+  value: unknown,
+  scope: ValueScope,
+  isLiteral: (path: Path) => boolean = () => false,
+): unknown {
   let remaining = MAX_RESOLVED_CHARACTERS;
+  const path: (string | number)[] = [];
 
   const bringIn = (reference: Reference): unknown => {
-    const found = look(reference, scope) ?? null;
+    const found = look(reference, scope, path) ?? null;
     remaining -= countCharacters(found, remaining);
     if (remaining < 0) {
       throw new BlockError(
@@ -47,17 +55,24 @@ export function resolveValue(value: unknown, scope: ValueScope): unknown {
     return parts.map((part) => (part.kind === "text" ? part.text : toText(bringIn(part)))).join("");
   };
 
+  const resolveAt = (key: string | number, item: unknown): unknown => {
+    path.push(key);
+    const resolved = resolve(item);
+    path.pop();
+    return resolved;
+  };
+
   const resolve = (item: unknown): unknown => {
-    if (typeof item === "string") return resolveText(item);
-    if (Array.isArray(item)) return item.map(resolve);
+    if (typeof item === "string") return isLiteral(path) ? item : resolveText(item);
+    if (Array.isArray(item)) return item.map((entry, index) => resolveAt(index, entry));
     if (typeof item !== "object" || item === null) return item;
-    return Object.fromEntries(Object.entries(item).map(([key, entry]) => [key, resolve(entry)]));
+    return Object.fromEntries(Object.entries(item).map(([key, entry]) => [key, resolveAt(key, entry)]));
   };
 
   return resolve(value);
 }
 
-function look(reference: Reference, scope: ValueScope): unknown {
+function look(reference: Reference, scope: ValueScope, at: Path): unknown {
   const { source, name, path } = reference;
   switch (source) {
     case "trigger":
@@ -65,7 +80,7 @@ function look(reference: Reference, scope: ValueScope): unknown {
     case "vars":
       return follow(scope.vars, [name, ...path]);
     case "secrets":
-      return scope.secrets?.(name);
+      return scope.secrets?.(name, at);
     case "block": {
       const id = Object.hasOwn(scope.outputs, name) ? name : own(scope.nameToId, name);
       return typeof id === "string" ? follow(scope.outputs, [id, ...path]) : undefined;

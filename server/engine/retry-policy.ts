@@ -10,6 +10,8 @@ export interface FullRetryPolicy {
   readonly initialMs: number;
   readonly maxMs: number;
   readonly factor: number;
+  /** Error codes to try again for; null: every failure that another attempt can help. */
+  readonly on: readonly string[] | null;
 }
 
 /** The retry policy of a block: its own fields over its connector's over the defaults. */
@@ -20,7 +22,18 @@ export function retryPolicyOf(block: Block, connector: Connector | undefined): F
     initialMs: block.retry?.initialMs ?? byConnector.initialMs ?? 1_000,
     maxMs: block.retry?.maxMs ?? byConnector.maxMs ?? 60_000,
     factor: block.retry?.factor ?? byConnector.factor ?? 2,
+    on: block.retry?.on ?? byConnector.on ?? null,
   };
+}
+
+/** Whether a failed attempt is followed by another; one that no other can help never is, whatever the policy names. */
+export function isTriedAgain(
+  policy: FullRetryPolicy,
+  attempt: number,
+  failure: { readonly code: string; readonly isRetryable: boolean },
+): boolean {
+  const isListed = policy.on === null || policy.on.includes(failure.code);
+  return attempt < policy.maxAttempts && failure.isRetryable && isListed;
 }
 
 /** Milliseconds between a failed attempt and the next; never less than the far side asked for. */

@@ -11,6 +11,9 @@ export type RunError = z.infer<typeof RunError>;
 
 const NAME = "RunFailedError";
 
+/** What openworkflow stores for a run whose deadline has passed. */
+export const DEADLINE_MESSAGE = "Workflow run deadline exceeded";
+
 /**
  * Thrown out of the durable workflow to fail a run. openworkflow keeps `name` and `message` only, so the message is
  * the error as JSON; there is no stack to keep.
@@ -33,7 +36,7 @@ export function toRunError(stored: unknown): RunError {
       message: "The run needed more than 1000 step attempts; split the workflow or retry less often.",
     };
   }
-  if (message === "Workflow run deadline exceeded") {
+  if (message === DEADLINE_MESSAGE) {
     return { code: "deadline_exceeded", message: "The run did not end before its deadline." };
   }
   return { code: "engine_failed", message: "The engine could not go on with this run; start it again." };

@@ -3,6 +3,7 @@ import postgres from "postgres";
 import type { Sql } from "../db/client.js";
 import { DONE_CHANNEL, WAKE_CHANNEL } from "./install-sql.js";
 import { enterRegister, listSilentWorkers, retireWorker, type WorkerNumber } from "./leases.js";
+import { WAIT_CHANNEL } from "./link-sql.js";
 
 /** How often the session looks for dead workers; a process is dead when two looks in a row miss its lock. */
 const LOOK_INTERVAL_MS = 1_000;
@@ -67,7 +68,7 @@ class WorkerSession implements Session {
     const connection: Sql = postgres(url, this.driverOptions(onClose));
     try {
       if (!(await enterRegister(connection, number))) throw new Error("The worker's lock is still held.");
-      await connection.unsafe(`listen ${WAKE_CHANNEL}; listen ${DONE_CHANNEL};`);
+      await connection.unsafe(`listen ${WAKE_CHANNEL}; listen ${DONE_CHANNEL}; listen ${WAIT_CHANNEL};`);
       if (isLost) throw new Error("The connection was lost while the session was set up.");
     } catch (error) {
       await connection.end({ timeout: 0 });

@@ -6,6 +6,7 @@ import type { ActiveRuns } from "./active-runs.js";
 import { ClaimGate, type Claims } from "./claim-gate.js";
 import { retryConnectionLoss } from "./connection-retry.js";
 import { releaseSlot, type WorkerNumber, workerPrefix } from "./leases.js";
+import { Parked } from "./run-steps.js";
 
 /** openworkflow extends leases by this much twice per lease, in milliseconds. */
 const LEASE_MS = 30_000;
@@ -28,17 +29,12 @@ export interface WorkerBackendOptions {
   readonly isOver: () => boolean;
 }
 
-const slotFreeing = new Set<PropertyKey>([
-  "completeWorkflowRun",
-  "failWorkflowRun",
-  "sleepWorkflowRun",
-  "rescheduleWorkflowRunAfterFailedStepAttempt",
-]);
+const slotFreeing = new Set<PropertyKey>(["failWorkflowRun", "rescheduleWorkflowRunAfterFailedStepAttempt"]);
 
 /**
  * The backend that openworkflow's worker sees. It differs from the plain one so: statements outlast a lost database
- * connection, `worker_id` names the process, claims go in waves and never fail, and runs that were abandoned take no
- * more records. A repeated statement is safe: each is fenced by run, status and worker.
+ * connection, `worker_id` names the process, claims go in waves and never fail, a run whose workflow returns `Parked`
+ * sleeps instead of completing, and runs that were abandoned take no more records. A repeated statement is safe: each is fenced by run, status and worker.
  */
 export function createWorkerBackend(options: WorkerBackendOptions): Backend {
   const { backend, number, activeRuns } = options;
@@ -73,6 +69,18 @@ export function createWorkerBackend(options: WorkerBackendOptions): Backend {
       if (refusal !== null) throw refusal;
       return retry(() => backend.createStepAttempt(tag(params)));
     },
+    async completeWorkflowRun({ output, ...params }) {
+      const result: unknown = output;
+      try {
+        if (!(result instanceof Parked)) {
+          return await retry(() => backend.completeWorkflowRun(tag({ ...params, output })));
+        }
+        const availableAt = result.until;
+        return await retry(() => backend.sleepWorkflowRun(tag({ ...params, availableAt })));
+      } finally {
+        setImmediate(options.onSlotFree);
+      }
+    },
     async failStepAttempt(params) {
       const refusal = activeRuns.refusalToRecord(params.workflowRunId);
       if (refusal !== null) throw refusal;
@@ -105,7 +113,7 @@ function hasWorkerId(params: unknown): params is { readonly workerId: string } {
 
 /** Claims that answer null instead of failing. */
 function createClaims(
-  { backend, sql, canClaim, onClaimFailed }: WorkerBackendOptions,
+  { backend, sql, activeRuns, canClaim, onClaimFailed }: WorkerBackendOptions,
   prefix: string,
 ): Claims {
   /** Workers whose last claim may have been granted without our hearing of it; they hold no other run. */
@@ -127,7 +135,9 @@ function createClaims(
     async claim(slot) {
       const workerId = prefix + slot;
       try {
-        return await backend.claimWorkflowRun({ workerId, leaseDurationMs: LEASE_MS });
+        const run = await backend.claimWorkflowRun({ workerId, leaseDurationMs: LEASE_MS });
+        if (run !== null) activeRuns.claimed(run.id, slot);
+        return run;
       } catch (error) {
         doubtful.add(workerId);
         onClaimFailed(error);

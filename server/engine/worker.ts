@@ -3,15 +3,20 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "openworkflow";
 import { BackendPostgres } from "openworkflow/postgres";
 import type { Logger } from "pino";
-import type { Database, Sql } from "../db/client.js";
+import type { Database } from "../db/client.js";
 import { ActiveRuns } from "./active-runs.js";
 import { retryConnectionLoss } from "./connection-retry.js";
-import { DONE_CHANNEL, ENGINE_NAMESPACE, WAKE_CHANNEL } from "./install-sql.js";
-import { handBackRun } from "./leases.js";
+import { expireRuns, readUntilDue } from "./due-runs.js";
+import type { Evaluate } from "./execute-block.js";
+import { DONE_CHANNEL, WAKE_CHANNEL } from "./install-sql.js";
+import { handBackRun, type WorkerNumber } from "./leases.js";
+import { WAIT_CHANNEL } from "./link-sql.js";
 import type { ConnectorLookup } from "./plan.js";
-import { createRunWorkflow, type LoadedRun } from "./run-workflow.js";
+import type { ReadSecrets } from "./resolve-params.js";
+import { createRunWorkflows, type LoadedRun } from "./run-workflow.js";
 import { openSession, type Session } from "./session.js";
 import { startSweeper } from "./sweeper.js";
+import { nudgeRun, runOfWake } from "./wakes.js";
 import { createWorkerBackend } from "./worker-backend.js";
 import { type TickResult, WorkerLoop } from "./worker-loop.js";
 
@@ -26,6 +31,8 @@ export interface WorkerOptions {
   readonly listenUrl: string;
   /** The run with its pinned document, or null when it is gone. */
   readonly loadRun: (organizationId: string, runId: string) => Promise<LoadedRun | null>;
+  readonly readSecrets: ReadSecrets;
+  readonly expressions: { evaluate: Evaluate };
   readonly catalogue: ConnectorLookup;
   /** Most runs worked on at the same time. */
   readonly concurrency: number;
@@ -41,48 +48,103 @@ export interface RunningWorker {
   stop(): Promise<void>;
 }
 
+/** What the parts of a worker share. */
+interface WorkerState {
+  readonly number: WorkerNumber;
+  readonly activeRuns: ActiveRuns;
+  readonly claims: { isAsked: boolean; isFailing: boolean };
+  session: Session | null;
+  /** Whether the process gives up on the database, at the end of a shutdown. */
+  isOver: boolean;
+  readonly retry: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
 /** Starts working on runs; resolves once other processes can see that this one lives. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const { logger } = options;
+  const { sql } = options.database;
+  const state: WorkerState = {
+    number: randomInt(1, 2 ** 31 - 1),
+    activeRuns: new ActiveRuns(),
+    claims: { isAsked: false, isFailing: false },
+    session: null,
+    isOver: false,
+    retry: (work) => retryConnectionLoss(work, () => state.isOver),
+  };
+  const worker = createWorker(options, state, () => loop.wake());
+  const loop = createLoop(options, state, worker);
+  const sweeper = startSweeper(sql, logger);
+  const session = await openSession({
+    url: options.listenUrl,
+    number: state.number,
+    logger,
+    onConnected() {
+      loop.wake();
+      // Notifications may have been lost with the connection.
+      state.activeRuns.missWakes();
+      sweeper.sweep();
+    },
+    onNotification(channel, payload) {
+      if (channel === WAKE_CHANNEL) loop.wakeAt(Number(payload));
+      if (channel === WAIT_CHANNEL) wakeRun(options, state, payload);
+      // A run that has ended while this process works on it was ended by somebody else.
+      if (channel === DONE_CHANNEL) state.activeRuns.abandon(payload.split(":")[0] ?? "", "ended_elsewhere");
+    },
+  });
+  state.session = session;
+  loop.start();
+
+  return {
+    isHealthy: () => session.isConnected() && loop.idleMs() < STUCK_MS,
+    async stop() {
+      await loop.stop();
+      await drain(worker, state.activeRuns, options.shutdownGraceMs);
+      state.isOver = true;
+      await sweeper.stop();
+      await session.close();
+    },
+  };
+}
+
+function createWorker(options: WorkerOptions, state: WorkerState, onSlotFree: () => void): Worker {
   const { logger, now } = options;
   const { sql } = options.database;
-  const number = randomInt(1, 2 ** 31 - 1);
-  const activeRuns = new ActiveRuns();
-  const claims = { isAsked: false, isFailing: false };
-  let isOver = false;
-  let session: Session | null = null;
-  const retry = <T>(work: () => Promise<T>) => retryConnectionLoss(work, () => isOver);
-
-  const worker = new Worker({
-    concurrency: options.concurrency,
-    workflows: [
-      createRunWorkflow({
-        loadRun: (organizationId, runId) => retry(() => options.loadRun(organizationId, runId)),
-        connectors: options.catalogue,
-        activeRuns,
-        handBack: (runId) => retry(() => handBackRun(sql, runId, number)),
-        logger,
-        now,
-      }),
-    ],
-    backend: createWorkerBackend({
-      backend: BackendPostgres.fromPool(sql),
-      sql,
-      number,
-      activeRuns,
-      canClaim() {
-        claims.isAsked = session?.isConnected() ?? false;
-        return claims.isAsked;
-      },
-      onClaimFailed(error) {
-        if (!claims.isFailing) logger.warn({ err: error }, "Claiming runs failed; it is tried again.");
-        claims.isFailing = true;
-      },
-      onSlotFree: () => loop.wake(),
-      isOver: () => isOver,
-    }),
+  const { activeRuns, claims, number, retry } = state;
+  const backend = createWorkerBackend({
+    backend: BackendPostgres.fromPool(sql),
+    sql,
+    number,
+    activeRuns,
+    canClaim() {
+      claims.isAsked = state.session?.isConnected() ?? false;
+      return claims.isAsked;
+    },
+    onClaimFailed(error) {
+      if (!claims.isFailing) logger.warn({ err: error }, "Claiming runs failed; it is tried again.");
+      claims.isFailing = true;
+    },
+    onSlotFree,
+    isOver: () => state.isOver,
   });
+  const workflows = createRunWorkflows({
+    backend,
+    database: options.database,
+    loadRun: options.loadRun,
+    readSecrets: options.readSecrets,
+    evaluate: (text, scope) => options.expressions.evaluate(text, scope),
+    connectors: options.catalogue,
+    activeRuns,
+    handBack: (runId) => retry(() => handBackRun(sql, runId, number)),
+    retry,
+    logger,
+    now,
+  });
+  return new Worker({ concurrency: options.concurrency, workflows, backend });
+}
 
-  const loop = new WorkerLoop({
+function createLoop({ database, logger }: WorkerOptions, state: WorkerState, worker: Worker): WorkerLoop {
+  const { claims } = state;
+  return new WorkerLoop({
     async tick(): Promise<TickResult> {
       claims.isAsked = false;
       claims.isFailing = false;
@@ -90,35 +152,24 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
         logger.error({ err: error }, "Looking for due runs failed.");
         return 0;
       });
+      // Claims enforce deadlines; without a free slot none is made.
+      const isFull = !claims.isAsked && state.session?.isConnected() === true;
+      if (isFull) await expireRuns(database.sql).catch(() => {});
       return { claimed, isBlocked: !claims.isAsked || claims.isFailing };
     },
-    untilDue: () => readUntilDue(sql).catch(() => null),
+    untilDue: () => readUntilDue(database.sql).catch(() => null),
   });
+}
 
-  session = await openSession({
-    url: options.listenUrl,
-    number,
-    logger,
-    onConnected: () => loop.wake(),
-    onNotification(channel, payload) {
-      if (channel === WAKE_CHANNEL) loop.wakeAt(Number(payload));
-      // A run that has ended while this process works on it was ended by somebody else.
-      if (channel === DONE_CHANNEL) activeRuns.abandon(payload.split(":")[0] ?? "", "ended_elsewhere");
-    },
-  });
-  const sweeper = startSweeper(sql, logger);
-  loop.start();
-
-  return {
-    isHealthy: () => session.isConnected() && loop.idleMs() < STUCK_MS,
-    async stop() {
-      await loop.stop();
-      await drain(worker, activeRuns, options.shutdownGraceMs);
-      isOver = true;
-      await sweeper.stop();
-      await session.close();
-    },
-  };
+/** Ends a wait here and now if this process walks its run, and wakes the run if it is parked. */
+function wakeRun({ database, logger }: WorkerOptions, state: WorkerState, wakeKey: string): void {
+  const runId = runOfWake(wakeKey);
+  state.activeRuns.wake(runId, wakeKey);
+  state
+    .retry(() => nudgeRun(database.sql, runId))
+    .catch((error: unknown) =>
+      logger.warn({ err: error, runId }, "Waking a run failed; the sweeper wakes it."),
+    );
 }
 
 /** Lets running steps finish within the grace time, then aborts them; every run that has not ended is given back. */
@@ -128,15 +179,6 @@ async function drain(worker: Worker, activeRuns: ActiveRuns, graceMs: number): P
   if (await settlesWithin(drained, graceMs)) return;
   activeRuns.abandonAll();
   await settlesWithin(drained, UNWIND_MS);
-}
-
-/** Milliseconds until the next run is due by the database's clock; null when no run is. */
-async function readUntilDue(sql: Sql): Promise<number | null> {
-  const [row] = await sql<{ ms: number | null }[]>`
-    select (extract(epoch from min(available_at) - now()) * 1000)::float8 as ms from openworkflow.workflow_runs
-    where namespace_id = ${ENGINE_NAMESPACE} and status in ('pending', 'running', 'sleeping')
-      and available_at is not null`;
-  return row?.ms ?? null;
 }
 
 async function settlesWithin(promise: Promise<void>, milliseconds: number): Promise<boolean> {

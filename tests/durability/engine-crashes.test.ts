@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startEmbeddedPostgres } from "../../server/db/embedded/embedded-postgres.js";
 import { migrateDatabase } from "../../server/db/migrate.js";
-import { wakeOverlookedRuns } from "../../server/engine/sweeper.js";
+import { nudgeOverlooked } from "../../server/engine/wakes.js";
 import { createTestDatabase, type TestDatabase } from "../support/database.js";
 import { type EngineStage, openEngineStage, waitUntil } from "../support/engine-stage.js";
 
@@ -234,18 +234,12 @@ describe("a lost wake-up", () => {
   it("is found by the sweeper", async () => {
     const engine = stage.createEngine();
     await engine.start();
-    const runId = await stage.dispatch(
-      engine,
-      await stage.keep({ blocks: [{ id: "w", type: "wait_duration", params: { duration: 1, unit: "d" } }] }),
-    );
+    const runId = await stage.dispatch(engine, await stage.keep({ blocks: [{ id: "g", type: "gate" }] }));
     await stage.waitFor(runId, ["waiting"]);
-    expect(await wakeOverlookedRuns(stage.database.sql, "10 minutes")).toBe(0);
-    await stage.database.sql`
-      insert into openworkflow.workflow_signals
-        (namespace_id, id, signal, data, workflow_run_id, step_attempt_id)
-      select namespace_id, gen_random_uuid(), context->>'signal', 'null', workflow_run_id, id
-      from openworkflow.step_attempts where workflow_run_id = ${runId}`;
-    expect(await wakeOverlookedRuns(stage.database.sql, "10 minutes")).toBe(1);
+    expect(await nudgeOverlooked(stage.database.sql, "10 minutes")).toBe(0);
+    await stage.database.sql`alter table openworkflow.flowkeep_wakes disable trigger user`;
+    await stage.passGate(engine, runId, "g", 1);
+    expect(await nudgeOverlooked(stage.database.sql, "10 minutes")).toBe(1);
     await stage.waitFor(runId, ["completed"]);
     await engine.stop();
   });

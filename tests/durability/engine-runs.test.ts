@@ -302,14 +302,6 @@ describe("waiting", () => {
     });
     expect(Number(run.finishedAt) - Number(run.startedAt)).toBeLessThan(1_100);
   });
-
-  it("tells on its channel which signal a run began to wait for", async () => {
-    const heard: string[] = [];
-    const listening = await stage.database.sql.listen("ow_wait", (signal) => heard.push(signal));
-    const { runId } = await runToEnd({ blocks: [block("w", "wait_duration", { duration: 1, unit: "ms" })] });
-    await waitUntil(async () => (heard.includes(`${runId}:w@wait`) ? true : null), 2_000, "the notification");
-    await listening.unlisten();
-  });
 });
 
 describe("cancel", () => {

@@ -1,11 +1,19 @@
 import { pino } from "pino";
 import { z } from "zod";
+import { forEach } from "../../server/connectors/builtin/for-each.js";
 import { transform } from "../../server/connectors/builtin/transform.js";
 import { triggerWebhook } from "../../server/connectors/builtin/trigger-webhook.js";
 import { waitDuration } from "../../server/connectors/builtin/wait-duration.js";
-import { BlockError, type Connector, defineConnector } from "../../server/connectors/define-connector.js";
+import {
+  type AwaitConnector,
+  BlockError,
+  type Connector,
+  defineConnector,
+} from "../../server/connectors/define-connector.js";
 import { type Database, openDatabase, type Sql } from "../../server/db/client.js";
 import { createEngine, type Engine, type EngineOptions } from "../../server/engine/engine.js";
+import { createExpressions } from "../../server/expressions/expressions.js";
+import { keepDocuments } from "../../server/runs/document-cache.js";
 import { createRunLoader } from "../../server/runs/load-run.js";
 import { findRun, insertRun, type StoredRun } from "../../server/runs/store.js";
 import { WorkflowDocument } from "../../server/workflows/document.js";
@@ -37,6 +45,8 @@ export interface EngineStage {
   effects(runId?: string): Promise<Effect[]>;
   /** How often each `count` block ran in this process, by `{runId}:{blockId}`. */
   readonly counts: ReadonlyMap<string, number>;
+  /** Lets the `gate` blocks of this name pass that have begun. */
+  passGate(engine: Engine, runId: string, blockId: string, value: unknown): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -50,12 +60,13 @@ export async function openEngineStage(url: string, applicationName = "engine sta
     create table if not exists stage_documents (version_id uuid primary key default gen_random_uuid(), document jsonb);
     create table if not exists stage_effects (
       number bigserial, run_id text, block_id text, attempt int, kind text, at timestamptz default clock_timestamp()
-    );`);
+    );
+    create table if not exists stage_gates (wake_key text primary key, run_id text, block_id text, value jsonb);`);
+  const expressions = createExpressions();
   const connectors = new Map(
-    [...stageConnectors(sql, counts), transform, triggerWebhook, waitDuration].map((each) => [
-      each.type,
-      each,
-    ]),
+    [...stageConnectors(sql, counts), gate(sql), transform, forEach, triggerWebhook, waitDuration].map(
+      (each) => [each.type, each],
+    ),
   );
   const find = async (runId: string) => {
     const run = await findRun(database.db, ORGANIZATION, runId);
@@ -69,13 +80,16 @@ export async function openEngineStage(url: string, applicationName = "engine sta
       createEngine({
         database,
         listenUrl: url,
-        loadRun: createRunLoader(database, {
-          findDocument: async (_db, _organizationId, versionId) => {
+        loadRun: createRunLoader(
+          database,
+          keepDocuments(async (_db, _organizationId, versionId) => {
             const [row] = await sql<{ document: WorkflowDocument }[]>`
               select document from stage_documents where version_id = ${versionId}`;
             return row?.document ?? null;
-          },
-        }),
+          }),
+        ),
+        readSecrets: async () => new Map(),
+        expressions,
         catalogue: connectors,
         concurrency: 20,
         shutdownGraceMs: 5_000,
@@ -123,7 +137,21 @@ export async function openEngineStage(url: string, applicationName = "engine sta
         where ${runId ?? null}::text is null or run_id = ${runId ?? null} order by number`;
     },
     counts,
-    close: () => database.close(),
+    async passGate(engine, runId, blockId, value) {
+      await database.transaction(async (tx) => {
+        const rows = await tx.sql<{ wakeKey: string }[]>`
+          update stage_gates set value = ${JSON.stringify(value)}::text::jsonb
+          where run_id = ${runId} and block_id = ${blockId} and value is null returning wake_key`;
+        await engine.wake(
+          tx,
+          rows.map(({ wakeKey }) => wakeKey),
+        );
+      });
+    },
+    async close() {
+      await expressions.close();
+      await database.close();
+    },
   };
 }
 
@@ -139,6 +167,38 @@ export async function waitUntil<T>(
     if (Date.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain for ${what}.`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+/** Waits until the test lets it pass or its time is up. */
+function gate(sql: Sql): AwaitConnector {
+  return {
+    kind: "wait",
+    type: "gate",
+    name: "Gate",
+    description: "Waits for the test.",
+    category: "test",
+    params: z.object({ ms: z.number().nullable().default(null), openMs: z.number().default(0) }),
+    outputs: z.object({ value: z.unknown() }),
+    examples: [],
+    exits: {
+      of: () => ["passed", "timed_out"],
+      taken: ({ value }) => [value === "timeout" ? "timed_out" : "passed"],
+    },
+    async open({ ms, openMs }, { runId, blockId, wakeKey }) {
+      await sql`
+        insert into stage_gates (run_id, block_id, wake_key) values (${runId}, ${blockId}, ${wakeKey})
+        on conflict do nothing`;
+      if (Number(openMs) > 0) await new Promise((resolve) => setTimeout(resolve, Number(openMs)));
+      return ms === null ? null : Number(ms);
+    },
+    async close(_params, { wakeKey }) {
+      const [row] = await sql<{ value: unknown }[]>`
+        update stage_gates set value = coalesce(value, '"timeout"') where wake_key = ${wakeKey} returning value`;
+      if (row?.value === "fail")
+        throw new BlockError("gate_failed", "The gate failed.", { isRetryable: true });
+      return { value: row?.value };
+    },
+  };
 }
 
 /** Connectors that write down what they do. */

@@ -4,7 +4,7 @@ import { type Connector, defineConnector, type Effect } from "../../server/conne
 import { planDocument } from "../../server/engine/plan.js";
 import { backoffMs, retryPolicyOf } from "../../server/engine/retry-policy.js";
 import { RunFailedError, toRunError } from "../../server/engine/run-error.js";
-import { backoffNameOf, parseStepName, stepNameOf, waitNameOf } from "../../server/engine/step-names.js";
+import { parseStepName, type StepKind, stepNameOf } from "../../server/engine/step-names.js";
 import { WorkflowDocument } from "../../server/workflows/document.js";
 
 const connector = (type: string, effect: Effect): Connector =>
@@ -93,12 +93,13 @@ describe("retries", () => {
       initialMs: 10,
       maxMs: 60_000,
       factor: 3,
+      on: null,
     });
     expect(retryPolicyOf(block(), undefined).maxAttempts).toBe(1);
   });
 
   it("back off exponentially up to the cap, and as long as the far side asks for", () => {
-    const policy = { maxAttempts: 9, initialMs: 100, maxMs: 350, factor: 2 };
+    const policy = { maxAttempts: 9, initialMs: 100, maxMs: 350, factor: 2, on: null };
     expect([1, 2, 3, 20].map((attempt) => backoffMs(policy, attempt, null))).toEqual([100, 200, 350, 350]);
     expect(backoffMs(policy, 1, 5_000)).toBe(5_000);
     expect(backoffMs(policy, 1, 10 * 86_400_000)).toBe(86_400_000);
@@ -106,11 +107,18 @@ describe("retries", () => {
 });
 
 describe("step names", () => {
-  it("give block, attempt and kind back", () => {
-    expect(parseStepName(stepNameOf("a-b_1", 1))).toEqual({ blockId: "a-b_1", attempt: 1, kind: "block" });
-    expect(parseStepName(stepNameOf("a", 3))).toEqual({ blockId: "a", attempt: 3, kind: "block" });
-    expect(parseStepName(waitNameOf("a"))).toEqual({ blockId: "a", attempt: 1, kind: "wait" });
-    expect(parseStepName(backoffNameOf("a", 2))).toEqual({ blockId: "a", attempt: 2, kind: "backoff" });
+  it.each([
+    ["a-b_1", "a-b_1", 1, "block", null],
+    ["a~3", "a", 3, "block", null],
+    ["a@wait", "a", 1, "wait", null],
+    ["a~2@open", "a", 2, "open", null],
+    ["a~2@backoff", "a", 2, "backoff", null],
+    ["a#12", "a", 1, "block", "12"],
+    ["a#12.3~2@wait", "a", 2, "wait", "12.3"],
+    ["loop#4@each", "loop", 1, "each", "4"],
+  ] as const)("%s gives its parts back", (name, blockId, attempt, kind: StepKind, item) => {
+    expect(stepNameOf(blockId, attempt, kind, item)).toBe(name);
+    expect(parseStepName(name)).toEqual({ blockId, attempt, kind, item });
   });
 });
 

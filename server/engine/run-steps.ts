@@ -1,0 +1,290 @@
+import type { Backend, StepAttempt } from "openworkflow/internal";
+import { RunAbandonedError, type RunPass } from "./active-runs.js";
+import { Activity } from "./activity.js";
+import type { BlockRecord } from "./execute-block.js";
+import { RunFailedError } from "./run-error.js";
+import { type ItemPath, parseStepName, stepNameOf } from "./step-names.js";
+
+/** Most step attempts of one run of the engine; openworkflow reads no more. */
+export const MAX_STEP_ATTEMPTS = 1_000;
+/** A pass stays for a wait that ends this soon, because parking and claiming again take longer, in milliseconds. */
+const WORTH_STAYING_MS = 20;
+/** Longest delay of Node's timers, in milliseconds. */
+const MAX_TIMER_MS = 2_147_483_647;
+
+/** What a pass over a run returns when it only waits: the run parks until then. */
+export class Parked {
+  readonly until: Date;
+
+  constructor(until: Date) {
+    this.until = until;
+  }
+}
+
+/** How long a block waits and what it is part of. */
+export interface WaitRequest {
+  /** Asked for when the wait begins, in milliseconds; not on replay. */
+  readonly milliseconds: () => Promise<number>;
+  /** Whether something outside may end the wait by its wake key. */
+  readonly isWakeable: boolean;
+  /** Whether nothing depends on the wait any more; it then never ends. */
+  readonly isMoot: () => boolean;
+  /** What goes on because the wait ends counts here. */
+  readonly activity: Activity;
+}
+
+export interface RunStepsOptions {
+  readonly backend: Pick<Backend, "createStepAttempt" | "completeStepAttempt" | "failStepAttempt">;
+  readonly runId: string;
+  readonly pass: RunPass;
+  /** Which of these wake keys were woken. */
+  readonly readWakes: (wakeKeys: readonly string[]) => Promise<ReadonlySet<string>>;
+}
+
+interface OpenWait {
+  readonly attempt: StepAttempt;
+  readonly dueAt: number;
+  readonly request: WaitRequest;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  readonly timer: NodeJS.Timeout | null;
+}
+
+/**
+ * The durable primitives of one pass over a run, on openworkflow's tables: what was recorded under a name is given
+ * back, everything else is done and recorded. Waits end within the pass while other steps of it still run; once only
+ * waits are left the pass parks. Each name is used once per run.
+ */
+export class RunSteps {
+  /** Everything that the pass does. */
+  readonly activity: Activity;
+  private readonly options: RunStepsOptions;
+  private readonly completed = new Map<string, StepAttempt>();
+  private readonly openAttempts = new Map<string, StepAttempt>();
+  private readonly crashes = new Map<string, number>();
+  private readonly started = new Set<string>();
+  private readonly waits = new Map<string, OpenWait>();
+  private knownWakes: Promise<ReadonlySet<string>> | null = null;
+  private attempts: number;
+  private fault: { readonly error: unknown } | null = null;
+  private endedBy: { resolve: (parked: Parked) => void; reject: (error: unknown) => void } | null = null;
+  private beforeParking: () => boolean = () => false;
+
+  constructor(options: RunStepsOptions) {
+    this.options = options;
+    this.activity = new Activity(() => this.rest());
+    const { history } = options.pass;
+    this.attempts = history.length;
+    for (const attempt of history) {
+      const { stepName, status, kind } = attempt;
+      const { blockId, item } = parseStepName(stepName);
+      this.started.add(stepNameOf(blockId, 1, "block", item));
+      if (status === "completed" || status === "succeeded") this.completed.set(stepName, attempt);
+      else if (status === "running" && kind === "signal-wait") this.openAttempts.set(stepName, attempt);
+      // A step still running when a pass begins is one that a worker died in.
+      else if (status === "running") this.crashes.set(stepName, this.crashesOf(stepName) + 1);
+    }
+    options.pass.onWake((wakeKey) => this.hear(wakeKey));
+  }
+
+  /** How often a worker died in the step. */
+  crashesOf(name: string): number {
+    return this.crashes.get(name) ?? 0;
+  }
+
+  /** Whether the result of the step is known already. */
+  isRecorded(name: string): boolean {
+    return this.completed.has(name);
+  }
+
+  /** Whether the block had begun before this pass. */
+  hasStarted(blockId: string, item: ItemPath): boolean {
+    return this.started.has(stepNameOf(blockId, 1, "block", item));
+  }
+
+  /** Wakes the wait of this name. */
+  wakeKeyOf(name: string): string {
+    return `${this.options.runId}:${name}`;
+  }
+
+  /** Runs `work` and keeps what it returns; on replay returns what was kept. */
+  async run(name: string, work: () => Promise<BlockRecord[]>): Promise<BlockRecord[]> {
+    const kept = this.completed.get(name);
+    if (kept !== undefined) return recordsOf(kept);
+    const attempt = await this.begin(name, "function", null);
+    try {
+      return recordsOf(await this.complete(attempt, { blocks: await work() }));
+    } catch (error) {
+      // Work never fails by itself: it records its failures. What it throws is a fault of ours or ends the pass.
+      if (!(error instanceof RunAbandonedError)) await this.discard(attempt, error);
+      throw error;
+    }
+  }
+
+  /** Returns once the time has passed or the wait was woken; never while it is moot. */
+  async wait(name: string, request: WaitRequest): Promise<void> {
+    const kept = this.completed.get(name);
+    if (kept !== undefined && isMootWait(kept)) return new Promise(() => {});
+    if (kept !== undefined) return;
+    const open = this.openAttempts.get(name);
+    const signal = this.wakeKeyOf(name);
+    const attempt =
+      open ??
+      (await request.activity.during(async () => {
+        const timeoutAt = new Date(Date.now() + (await request.milliseconds())).toISOString();
+        return this.begin(name, "signal-wait", { kind: "signal-wait", signal, timeoutAt });
+      }));
+    return new Promise((resolve, reject) => {
+      const dueAt = dueAtOf(attempt);
+      const delayMs = Math.max(0, dueAt - Date.now());
+      const timer = delayMs > MAX_TIMER_MS ? null : setTimeout(() => this.end(signal), delayMs);
+      this.waits.set(signal, { attempt, dueAt, request, resolve, reject, timer });
+      if (open !== undefined) this.look(signal, () => this.wakesOfHistory());
+      else if (request.isWakeable) this.look(signal, () => this.options.readWakes([signal]));
+    });
+  }
+
+  /** Whether the pass ends without a result: the run was abandoned or something went wrong with the engine. */
+  isInterrupted(): boolean {
+    return this.options.pass.signal.aborted || this.fault !== null;
+  }
+
+  /** Ends the pass with the error once everything that runs has unwound. */
+  fail(error: unknown): void {
+    this.fault ??= { error };
+  }
+
+  /**
+   * What `result` comes to, or that the run parks because only waits are left. `beforeParking` may settle `result`
+   * instead and says so.
+   */
+  async conclude<T>(result: Promise<T>, beforeParking: () => boolean = () => false): Promise<T | Parked> {
+    this.beforeParking = beforeParking;
+    try {
+      return await Promise.race([
+        result,
+        new Promise<Parked>((resolve, reject) => {
+          this.endedBy = { resolve, reject };
+          this.options.pass.signal.addEventListener("abort", () => void this.activity.during(async () => {}));
+        }),
+      ]);
+    } finally {
+      for (const { timer } of this.waits.values()) if (timer !== null) clearTimeout(timer);
+      this.waits.clear();
+    }
+  }
+
+  private rest(): void {
+    if (this.isInterrupted()) {
+      const { signal } = this.options.pass;
+      this.endedBy?.reject(signal.aborted ? signal.reason : this.fault?.error);
+    } else if (!this.beforeParking()) {
+      this.park();
+    }
+  }
+
+  private park(): void {
+    const waits = [...this.waits.values()].filter(({ request }) => !request.isMoot());
+    if (waits.length === 0) {
+      this.endedBy?.reject(new Error("The walk neither ended nor waits."));
+      return;
+    }
+    const dueAt = Math.min(...waits.map((wait) => wait.dueAt));
+    if (dueAt - Date.now() > WORTH_STAYING_MS) this.endedBy?.resolve(new Parked(new Date(dueAt)));
+  }
+
+  private hear(wakeKey: string | null): void {
+    if (wakeKey === null) {
+      const keys = [...this.waits.keys()];
+      const wakes = keys.length === 0 ? null : this.options.readWakes(keys);
+      for (const key of keys) this.look(key, async () => (await wakes) ?? new Set());
+    } else {
+      this.end(wakeKey);
+    }
+  }
+
+  /** Ends the wait if it was woken already. */
+  private look(wakeKey: string, readWakes: () => Promise<ReadonlySet<string>>): void {
+    const wait = this.waits.get(wakeKey);
+    void wait?.request.activity.during(async () => {
+      try {
+        if ((await readWakes()).has(wakeKey)) this.end(wakeKey);
+      } catch (error) {
+        wait.reject(error);
+      }
+    });
+  }
+
+  /** One query for all waits that the pass begins with. */
+  private wakesOfHistory(): Promise<ReadonlySet<string>> {
+    this.knownWakes ??= this.options.readWakes(
+      [...this.openAttempts.keys()].map((name) => this.wakeKeyOf(name)),
+    );
+    return this.knownWakes;
+  }
+
+  private end(wakeKey: string): void {
+    const wait = this.waits.get(wakeKey);
+    if (wait === undefined) return;
+    this.waits.delete(wakeKey);
+    if (wait.timer !== null) clearTimeout(wait.timer);
+    const { request, attempt, resolve, reject } = wait;
+    void request.activity.during(async () => {
+      try {
+        const isMoot = request.isMoot();
+        await this.complete(attempt, isMoot ? { isMoot } : null);
+        if (!isMoot) resolve();
+      } catch (error) {
+        reject(error);
+      }
+    });
+  }
+
+  private async begin(
+    stepName: string,
+    kind: "function" | "signal-wait",
+    context: StepAttempt["context"],
+  ): Promise<StepAttempt> {
+    if (this.attempts >= MAX_STEP_ATTEMPTS) {
+      throw new RunFailedError({
+        code: "step_limit_exceeded",
+        message: `The run needed more than ${MAX_STEP_ATTEMPTS} step attempts; split the workflow or retry less often.`,
+      });
+    }
+    this.attempts += 1;
+    return this.options.backend.createStepAttempt({ ...this.owner(), stepName, kind, config: {}, context });
+  }
+
+  private complete(attempt: StepAttempt, output: object | null): Promise<StepAttempt> {
+    // Records hold JSON only; the driver's type does not know that of `unknown`.
+    const json = output as StepAttempt["output"];
+    return this.options.backend.completeStepAttempt({
+      ...this.owner(),
+      stepAttemptId: attempt.id,
+      output: json,
+    });
+  }
+
+  private async discard(attempt: StepAttempt, error: unknown): Promise<void> {
+    const message = error instanceof Error ? error.message : String(error);
+    await this.options.backend
+      .failStepAttempt({ ...this.owner(), stepAttemptId: attempt.id, error: { message } })
+      .catch(() => {});
+  }
+
+  private owner() {
+    return { workflowRunId: this.options.runId, workerId: this.options.pass.workerId };
+  }
+}
+
+function recordsOf({ output }: StepAttempt): BlockRecord[] {
+  return (output as unknown as { blocks: BlockRecord[] }).blocks;
+}
+
+function isMootWait({ output }: StepAttempt): boolean {
+  return typeof output === "object" && output !== null && "isMoot" in output;
+}
+
+function dueAtOf({ context }: StepAttempt): number {
+  return context?.kind === "signal-wait" ? Date.parse(context.timeoutAt) : Number.POSITIVE_INFINITY;
+}
