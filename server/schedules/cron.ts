@@ -1,5 +1,5 @@
 import { type CronExpression, CronExpressionParser } from "cron-parser";
-import { type WallClock, wallClockOf } from "./wall-clock.js";
+import type { WallClock } from "./wall-clock.js";
 
 /** Macros and the five fields they stand for. */
 const macros: Readonly<Record<string, string>> = {
@@ -22,10 +22,17 @@ export class CronError extends Error {
 }
 
 /**
- * A cron expression in its time zone; instants are whole minutes and do not depend on where the search for them began.
- * Where the clock jumps ahead, a time it skips comes as much later; where it is set back, a repeated time comes once.
- * An expression for every hour follows the clock instead: nothing for skipped times, and repeated ones twice.
+ * What a clock change does to a fixed time of day. `gap`: a time that the clock jumps over comes as much later as the
+ * clock jumps (`next`) or not at all on that day (`skip`). `fold`: a time that the clock shows twice comes at its first
+ * showing (`first`) or at each (`both`). An expression for every hour has no fixed times: it follows the clock, which
+ * means nothing for skipped times and repeated ones twice, whatever is said here.
  */
+export interface ClockChange {
+  readonly gap: "skip" | "next";
+  readonly fold: "first" | "both";
+}
+
+/** A cron expression on a clock; instants are whole minutes and do not depend on where the search for them began. */
 export interface Cron {
   /** The first instant after `date`, or null when there is none in the years the parser looks at. */
   next(date: Date): Date | null;
@@ -48,7 +55,11 @@ export function isTimezone(timezone: string): boolean {
  * restricted, either one matches, as in POSIX cron.
  * @throws CronError
  */
-export function parseCron(cron: string, timezone: string): Cron {
+export function parseCron(
+  cron: string,
+  clock: WallClock,
+  change: ClockChange = { gap: "next", fold: "first" },
+): Cron {
   const text = cron.trim();
   const expression = text.startsWith("@") ? macros[text.toLowerCase()] : text;
   if (expression === undefined) {
@@ -61,27 +72,36 @@ export function parseCron(cron: string, timezone: string): Cron {
     );
   }
   assertFields(fields);
-  return inZone(parseExpression(expression), wallClockOf(timezone));
+  return onClock(parseExpression(expression, fields), clock, change);
 }
 
 /** The parser sees wall times only, as if they were in UTC: its own time zones depend on where a search begins. */
-function parseExpression(expression: string): CronExpression {
+function parseExpression(expression: string, [, , dayOfMonth, month]: readonly string[]): CronExpression {
   try {
     return CronExpressionParser.parse(expression, { tz: "UTC" });
   } catch (error) {
+    if (isImpossibleDay(error)) {
+      throw new CronError(
+        `Field day of month (${dayOfMonth}) is not valid: no month of field month (${month}) has such a day.`,
+      );
+    }
     throw new CronError(
       `The cron expression is not valid: ${error instanceof Error ? error.message : "unknown"}.`,
     );
   }
 }
 
+function isImpossibleDay(error: unknown): boolean {
+  return error instanceof Error && /explicit day of month/.test(error.message);
+}
+
 /** Walks the wall times on both sides of a clock change, because there their order is not that of their instants. */
-function inZone(expression: CronExpression, clock: WallClock): Cron {
+function onClock(expression: CronExpression, clock: WallClock, { gap, fold }: ClockChange): Cron {
   const isEveryHour = expression.fields.hour.values.length === 24;
   const firingsOf = (wall: number): readonly number[] => {
     const { instants, isSkipped } = clock.showingsOf(wall);
-    if (isEveryHour) return isSkipped ? [] : instants;
-    return instants.slice(0, 1);
+    if (isSkipped) return isEveryHour || gap === "skip" ? [] : instants;
+    return isEveryHour || fold === "both" ? instants : instants.slice(0, 1);
   };
   const step = (direction: "next" | "prev", wall: number): number | null => {
     expression.reset(new Date(wall));
@@ -92,17 +112,23 @@ function inZone(expression: CronExpression, clock: WallClock): Cron {
       return null;
     }
   };
+  const findNext = (instant: number): number => {
+    let best = Number.POSITIVE_INFINITY;
+    let wall = step("next", instant + clock.offsetsAround(instant).min);
+    while (wall !== null) {
+      best = Math.min(best, ...firingsOf(wall).filter((firing) => firing > instant));
+      if (wall - clock.offsetsAround(wall).max >= best) break;
+      wall = step("next", wall);
+    }
+    return best;
+  };
+  // Schedules of one expression are often due at the same instant and ask the same.
+  let newest = { after: Number.NaN, next: Number.NaN };
   return {
     next(date) {
-      const instant = date.getTime();
-      let best = Number.POSITIVE_INFINITY;
-      let wall = step("next", instant + clock.offsetsAround(instant).min);
-      while (wall !== null) {
-        best = Math.min(best, ...firingsOf(wall).filter((firing) => firing > instant));
-        if (wall - clock.offsetsAround(wall).max >= best) break;
-        wall = step("next", wall);
-      }
-      return toDate(best);
+      const after = date.getTime();
+      if (newest.after !== after) newest = { after, next: findNext(after) };
+      return toDate(newest.next);
     },
     latest(date) {
       const instant = date.getTime();
@@ -137,8 +163,7 @@ function assertFields(fields: readonly string[]): void {
     try {
       CronExpressionParser.parse(alone);
     } catch (error) {
-      const isImpossibleDay = error instanceof Error && /explicit day of month/.test(error.message);
-      if (!isImpossibleDay) {
+      if (!isImpossibleDay(error)) {
         throw new CronError(
           `Field ${name} (${field}): ${error instanceof Error ? error.message : "not valid"}.`,
         );

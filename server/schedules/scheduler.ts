@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Sql } from "../db/client.js";
+import type { RunService } from "../runs/service.js";
 import type { ScheduleService } from "./service.js";
 import { SCHEDULE_CHANNEL } from "./store.js";
 
@@ -12,12 +13,13 @@ const MIN_SLEEP_MS = 20;
 const RETRY_MS = 1_000;
 /** How long stopping waits for what is being fired, in milliseconds; the end of the pool rolls the rest back. */
 const STOP_MS = 5_000;
-/** How many due schedules one process fires at the same time. */
-const CONCURRENCY = 4;
+/** How many batches of due schedules one process fires at the same time. */
+const CONCURRENCY = 2;
 
 export interface SchedulerOptions {
   readonly schedules: ScheduleService;
-  /** Pool whose connection listens for changed schedules. */
+  readonly runs: RunService;
+  /** Pool whose connection listens for changed schedules and ended runs. */
   readonly sql: Sql;
   readonly now: () => Date;
   readonly logger: Logger;
@@ -28,15 +30,24 @@ export interface Scheduler {
   stop(): Promise<void>;
 }
 
-/** Starts the loop that fires due schedules: it sleeps until the next instant and wakes when a schedule changes. */
-export async function startScheduler({ schedules, sql, now, logger }: SchedulerOptions): Promise<Scheduler> {
+/**
+ * Starts the loop that fires due schedules: it sleeps until the next instant and wakes when a schedule changes or a
+ * run ends that an instant waits for.
+ */
+export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
+  const { schedules, runs, sql, now, logger } = options;
   const controller = new AbortController();
   let wake = () => {};
   let isWoken = false;
-  // Ends with the pool: to unlisten on a connection that was just lost may never answer.
-  await sql.listen(SCHEDULE_CHANNEL, () => {
+  let awaited: ReadonlySet<string> = new Set();
+  const wakeUp = () => {
     isWoken = true;
     wake();
+  };
+  // Both end with the pool: to unlisten on a connection that was just lost may never answer.
+  await sql.listen(SCHEDULE_CHANNEL, wakeUp);
+  await runs.listenForEnds(sql, (runId) => {
+    if (awaited.has(runId)) wakeUp();
   });
 
   const sleep = (milliseconds: number) =>
@@ -51,18 +62,22 @@ export async function startScheduler({ schedules, sql, now, logger }: SchedulerO
 
   /** One lane fires until nothing is due. */
   const drain = async (): Promise<void> => {
-    while (!controller.signal.aborted && (await schedules.fireDue()));
+    while (!controller.signal.aborted && (await schedules.firing.fire()));
+  };
+
+  const round = async (): Promise<number> => {
+    const lanes = await Promise.allSettled(Array.from({ length: CONCURRENCY }, drain));
+    for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
+    const { dueAt, awaitedRunIds } = await schedules.firing.outlook();
+    awaited = new Set(awaitedRunIds);
+    return dueAt === null ? MAX_SLEEP_MS : dueAt.getTime() - now().getTime();
   };
 
   const loop = async (): Promise<void> => {
     while (!controller.signal.aborted) {
       isWoken = false;
       try {
-        const lanes = await Promise.allSettled(Array.from({ length: CONCURRENCY }, drain));
-        for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
-        const dueAt = await schedules.nextDueAt();
-        const untilDue = dueAt === null ? MAX_SLEEP_MS : dueAt.getTime() - now().getTime();
-        await sleep(Math.min(Math.max(untilDue, MIN_SLEEP_MS), MAX_SLEEP_MS));
+        await sleep(Math.min(Math.max(await round(), MIN_SLEEP_MS), MAX_SLEEP_MS));
       } catch (error) {
         logger.error({ err: error }, "Firing schedules failed; trying again.");
         await sleep(RETRY_MS);

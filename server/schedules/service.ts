@@ -1,112 +1,109 @@
 import { randomBytes } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import type { Logger } from "pino";
 import type { Principal } from "../auth/principal.js";
 import type { Database, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { isUuid } from "../db/uuid.js";
 import { AppError } from "../errors/app-error.js";
+import { invalidBody } from "../errors/invalid-body.js";
 import type { RunService } from "../runs/service.js";
 import type { WorkflowService } from "../workflows/service.js";
-import { CronError, parseCron } from "./cron.js";
-import { isDueAt, newestWithin, nextWithin } from "./firing-range.js";
+import type { CalendarSpec, Firing } from "./calendar.js";
+import { CalendarReader } from "./calendar-reader.js";
+import { CronError } from "./cron.js";
+import { spentReason } from "./decide-candidate.js";
+import { DueFiring, type DueFiringOptions } from "./due-firing.js";
+import { Ledger } from "./ledger.js";
+import { type BackfillRequest, ManualFiring, type TickResult } from "./manual-firing.js";
+import * as ledgerStore from "./occurrence-store.js";
+import type { Outcome } from "./policies.js";
+import {
+  defaultSettings,
+  mergeSettings,
+  type NewSchedule,
+  type Occurrence,
+  type PreviewRequest,
+  type Schedule,
+  type ScheduleChange,
+  type ScheduleSettings,
+  settingsOf,
+  toColumns,
+  toOccurrence,
+  toSchedule,
+} from "./schedule.js";
 import * as store from "./store.js";
-
-/** A schedule as clients read it. */
-export interface Schedule {
-  readonly id: string;
-  readonly workflowId: string;
-  readonly cron: string;
-  readonly timezone: string;
-  readonly payload: Record<string, unknown> | null;
-  readonly enabled: boolean;
-  readonly stoppedReason: string | null;
-  readonly startAt: Date | null;
-  readonly endAt: Date | null;
-  readonly nextFireAt: Date | null;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
-}
-
-export interface NewSchedule {
-  readonly id?: string | undefined;
-  readonly workflowId: string;
-  readonly cron: string;
-  readonly timezone: string;
-  readonly payload?: Record<string, unknown> | undefined;
-  readonly enabled: boolean;
-  readonly startAt?: Date | undefined;
-  readonly endAt?: Date | undefined;
-}
-
-/** What one tick did for an organization. */
-export interface TickResult {
-  readonly fired: { readonly scheduleId: string; readonly runId: string }[];
-  readonly failed: { readonly scheduleId: string; readonly error: string }[];
-  readonly skippedAlreadyFired: number;
-  readonly skippedNotMatching: number;
-  readonly skippedExpired: number;
-}
-
-/** What became of one instant. */
-type FireResult =
-  | { readonly outcome: "fired"; readonly runId: string }
-  | { readonly outcome: "failed"; readonly error: string }
-  | { readonly outcome: "already_fired" };
 
 export interface ScheduleServiceOptions {
   readonly database: Database;
   readonly workflows: WorkflowService;
   readonly runs: RunService;
   readonly now: () => Date;
+  readonly logger: Logger;
+  readonly onFired: DueFiringOptions["onFired"];
 }
 
-const MINUTE_MS = 60_000;
-/** How long a schedule whose firing failed on the server's side waits, in milliseconds. */
-const POSTPONE_MS = 2_000;
+/** How many instants a schedule shows with itself. */
+const RECENT = 5;
 
-/** Schedules of an organization, and the one way in which an instant starts its run. */
+/** Schedules of an organization, their ledger, and what fires them. */
 export class ScheduleService {
+  /** What the scheduler does, for every organization. */
+  readonly firing: DueFiring;
   readonly #options: ScheduleServiceOptions;
+  readonly #calendars = new CalendarReader();
+  readonly #manual: ManualFiring;
 
   constructor(options: ScheduleServiceOptions) {
     this.#options = options;
+    const shared = { ...options, calendars: this.#calendars, ledger: new Ledger(options) };
+    this.firing = new DueFiring(shared);
+    this.#manual = new ManualFiring(shared);
   }
 
   /** @throws AppError `invalid_cron`, `workflow_not_found`, `conflict` (the id is taken). */
-  async create(principal: Principal, input: NewSchedule): Promise<Schedule> {
+  async create(principal: Principal, { id: givenId, ...input }: NewSchedule): Promise<Schedule> {
     const { organizationId } = principal;
-    const createdAt = this.#options.now();
-    const cron = requireCron(input.cron, input.timezone);
-    const range = { startAt: input.startAt ?? null, endAt: input.endAt ?? null };
+    const now = this.#options.now();
+    const id = givenId ?? `sch_${randomBytes(12).toString("hex")}`;
+    const settings = mergeSettings(
+      { ...defaultSettings, workflowId: input.workflowId, cron: input.cron },
+      input,
+    );
     const schedule: store.StoredSchedule = {
-      id: input.id ?? `sch_${randomBytes(12).toString("hex")}`,
+      id,
       organizationId,
-      workflowId: input.workflowId,
-      cron: input.cron,
-      timezone: input.timezone,
-      payload: input.payload ?? null,
-      isEnabled: input.enabled,
+      ...toColumns(settings),
       stoppedReason: null,
-      ...range,
-      nextFireAt: input.enabled ? nextWithin(cron, createdAt, range) : null,
-      createdAt,
-      updatedAt: createdAt,
+      runCount: 0,
+      ...this.#firstFiring({ id, ...settings }, now),
+      version: 1,
+      createdAt: now,
+      updatedAt: now,
       createdBy: principal.id,
     };
     const isWritten = await this.#options.database.transaction(async (tx) => {
-      const isThere = await this.#options.workflows.hold(tx, organizationId, input.workflowId);
-      if (!isThere) throw new AppError("workflow_not_found");
+      await this.#requireWorkflow(tx, organizationId, input.workflowId);
       return store.insertSchedule(tx.db, organizationId, schedule);
     });
     if (!isWritten)
-      throw new AppError("conflict", { message: `A schedule with the id ${schedule.id} exists already.` });
+      throw new AppError("conflict", { message: `A schedule with the id ${id} exists already.` });
     return toSchedule(schedule);
   }
 
-  /** @throws AppError `not_found`. */
-  async get(principal: Principal, id: string): Promise<Schedule> {
-    const found = await store.findSchedule(this.#options.database.db, principal.organizationId, id);
+  /** The schedule with its newest instants. @throws AppError `not_found`. */
+  async get(
+    { organizationId }: Principal,
+    id: string,
+  ): Promise<Schedule & { readonly recent: Occurrence[] }> {
+    const { db } = this.#options.database;
+    const window = pageWindow({ limit: RECENT });
+    const [found, recent] = await Promise.all([
+      store.findSchedule(db, organizationId, id),
+      ledgerStore.listOccurrences(db, organizationId, id, window, {}),
+    ]);
     if (found === null) throw new AppError("not_found");
-    return toSchedule(found);
+    return { ...toSchedule(found), recent: recent.data.map(toOccurrence) };
   }
 
   /** @throws AppError `invalid_body` for a bad cursor. */
@@ -127,28 +124,75 @@ export class ScheduleService {
     return { ...page, data: page.data.map(toSchedule) };
   }
 
+  /**
+   * Changes what is given; a change that changes nothing leaves the version as it was. Another calendar counts from now
+   * on, and so does one that is switched on again: instants of the time between are not made up for.
+   * @throws AppError `not_found`, `version_mismatch`, `invalid_cron`, `invalid_body` (endAt), `workflow_not_found`,
+   * `conflict` (switched on although it has started `maxRuns`).
+   */
+  async update(
+    { organizationId }: Principal,
+    { id, expectedVersion, ...change }: ScheduleChange,
+  ): Promise<Schedule> {
+    const now = this.#options.now();
+    return this.#options.database.transaction(async (tx) => {
+      const [stored] = await store.lockSchedules(tx.db, organizationId, [id]);
+      if (stored === undefined) throw new AppError("not_found");
+      if (expectedVersion !== undefined && expectedVersion !== stored.version) {
+        throw new AppError("version_mismatch", {
+          message: "The schedule was changed since the version you sent.",
+          details: { current: stored.version },
+        });
+      }
+      const before = settingsOf(stored);
+      const settings = mergeSettings(before, change);
+      assertRange(settings);
+      if (isDeepStrictEqual(settings, before)) return toSchedule(stored);
+      const isResumed = settings.enabled && !before.enabled;
+      if (isResumed || settings.workflowId !== before.workflowId) {
+        await this.#requireWorkflow(tx, organizationId, settings.workflowId);
+      }
+      const changed = this.#change(stored, settings, now, change.enabled === true);
+      if (changed.nextScheduledFor?.getTime() !== stored.nextScheduledFor?.getTime()) {
+        await this.firing.keepDue(tx, stored);
+      }
+      await store.updateSchedule(tx.db, organizationId, id, changed);
+      return toSchedule({ ...stored, ...changed });
+    });
+  }
+
   /** @throws AppError `not_found`. */
   async remove(principal: Principal, id: string): Promise<void> {
     const isDeleted = await store.deleteSchedule(this.#options.database.db, principal.organizationId, id);
     if (!isDeleted) throw new AppError("not_found");
   }
 
-  /** The next instants of a cron expression, saved or not. @throws AppError `invalid_cron`. */
-  preview(input: {
-    readonly cron: string;
-    readonly timezone: string;
-    readonly count: number;
-    readonly from?: Date | undefined;
-  }) {
-    const cron = requireCron(input.cron, input.timezone);
-    const instants: Date[] = [];
-    let last: Date | null = input.from ?? this.#options.now();
-    while (instants.length < input.count) {
-      last = cron.next(last);
-      if (last === null) break;
-      instants.push(last);
+  /** The ledger of a schedule, newest instant first. @throws AppError `not_found`; `invalid_body` for a bad cursor. */
+  async listOccurrences(
+    { organizationId }: Principal,
+    { id, ...request }: PageRequest & { readonly id: string; readonly outcome?: Outcome | undefined },
+  ): Promise<Page<Occurrence>> {
+    const { db } = this.#options.database;
+    const window = pageWindow(request);
+    const [schedule, page] = await Promise.all([
+      store.findSchedule(db, organizationId, id),
+      ledgerStore.listOccurrences(db, organizationId, id, window, request),
+    ]);
+    if (schedule === null) throw new AppError("not_found");
+    return { ...page, data: page.data.map(toOccurrence) };
+  }
+
+  /** The next instants of a calendar, saved or not. @throws AppError `invalid_cron`. */
+  preview({ count, from, ...input }: PreviewRequest) {
+    const settings = mergeSettings({ ...defaultSettings, workflowId: "", cron: input.cron }, input);
+    const calendar = this.#readCalendar({ ...settings, id: input.id ?? "" });
+    const firings: Firing[] = [];
+    let last = calendar.next(from ?? this.#options.now());
+    while (last !== null && firings.length < count) {
+      firings.push(last);
+      last = calendar.next(last.scheduledFor);
     }
-    return { instants };
+    return { instants: firings.map(({ scheduledFor }) => scheduledFor), firings };
   }
 
   /** Switches the schedules of a removed workflow off, in the transaction that removes it. */
@@ -161,159 +205,80 @@ export class ScheduleService {
   }
 
   /** Fires what matches the current minute in the caller's organization and was not fired for it before. */
-  async tick(principal: Principal): Promise<TickResult> {
-    const { organizationId } = principal;
-    const instant = this.#options.now();
-    const minute = new Date(Math.floor(instant.getTime() / MINUTE_MS) * MINUTE_MS);
-    const [enabled, taken] = await Promise.all([
-      store.listEnabledSchedules(this.#options.database.db, organizationId),
-      store.listTakenSchedules(this.#options.database.db, organizationId, minute),
-    ]);
-    const result = {
-      fired: [],
-      failed: [],
-      skippedAlreadyFired: 0,
-      skippedNotMatching: 0,
-      skippedExpired: 0,
-    } as {
-      -readonly [Key in keyof TickResult]: TickResult[Key];
-    };
-    for (const schedule of enabled) {
-      if (schedule.endAt !== null && minute >= schedule.endAt) result.skippedExpired += 1;
-      else if (!isDueAt(requireCron(schedule.cron, schedule.timezone), minute, instant, schedule))
-        result.skippedNotMatching += 1;
-      else if (taken.has(schedule.id)) result.skippedAlreadyFired += 1;
-      else record(result, schedule.id, await this.#attempt(schedule, minute));
-    }
-    return result;
+  tick(principal: Principal): Promise<TickResult> {
+    return this.#manual.tick(principal);
   }
 
   /**
-   * Fires one due schedule of any organization; false when none is due or free. An instant that was missed while
-   * no server ran is fired once, late, as the newest one that is due.
+   * Starts a run now, beside the calendar and whatever the overlap policy says.
+   * @throws AppError `not_found`, `workflow_not_found`, `workflow_invalid`, `dispatch_failed`.
    */
-  async fireDue(): Promise<boolean> {
-    const instant = this.#options.now();
-    let claimed: store.StoredSchedule | null = null;
+  trigger(
+    principal: Principal,
+    request: { readonly id: string; readonly payload?: Record<string, unknown> | undefined },
+  ): Promise<{ readonly runId: string; readonly occurrenceId: string }> {
+    return this.#manual.trigger(principal, request);
+  }
+
+  /** Runs the instants of a range of the past that have had no run. @throws AppError `not_found`, `limit_exceeded`. */
+  backfill(principal: Principal, request: BackfillRequest) {
+    return this.#manual.backfill(principal, request);
+  }
+
+  #change(
+    stored: store.StoredSchedule,
+    settings: ScheduleSettings,
+    now: Date,
+    isAsked: boolean,
+  ): store.ScheduleChange {
+    const { maxRuns } = settings;
+    const isSpent = maxRuns !== null && stored.runCount >= maxRuns;
+    if (isSpent && isAsked) {
+      throw new AppError("conflict", { message: `${spentReason(maxRuns)} Raise maxRuns to switch it on.` });
+    }
+    const enabled = settings.enabled && !isSpent;
+    const hasStopped = settings.enabled && isSpent;
+    const isSameCalendar = isDeepStrictEqual(calendarPart(settings), calendarPart(settingsOf(stored)));
+    const { nextScheduledFor, nextFireAt } =
+      enabled && stored.isEnabled && isSameCalendar
+        ? stored
+        : this.#firstFiring({ id: stored.id, ...settings, enabled }, now);
+    return {
+      ...toColumns({ ...settings, enabled }),
+      stoppedReason: hasStopped ? spentReason(maxRuns) : enabled ? null : stored.stoppedReason,
+      nextScheduledFor,
+      nextFireAt,
+      version: stored.version + 1,
+      updatedAt: now,
+    };
+  }
+
+  #firstFiring(settings: CalendarSpec & Pick<ScheduleSettings, "enabled">, now: Date) {
+    const next = this.#readCalendar(settings).next(now);
+    const first = settings.enabled ? next : null;
+    return { nextScheduledFor: first?.scheduledFor ?? null, nextFireAt: first?.fireAt ?? null };
+  }
+
+  #readCalendar(spec: CalendarSpec) {
     try {
-      return await this.#options.database.transaction(async (tx) => {
-        claimed = await store.claimDueSchedule(tx.db, instant);
-        if (claimed === null) return false;
-        await this.#fireNewest(tx, claimed, instant);
-        return true;
-      });
+      return this.#calendars.read(spec);
     } catch (error) {
-      if (claimed !== null) await this.#postpone(claimed, instant);
+      if (error instanceof CronError) throw new AppError("invalid_cron", { message: error.message });
       throw error;
     }
   }
 
-  /** When the next schedule of any organization is due, or null. */
-  nextDueAt(): Promise<Date | null> {
-    return store.findNextDueAt(this.#options.database.db);
-  }
-
-  /** Takes the instant in the ledger and starts its run in the caller's transaction: both or neither. */
-  async #fire(tx: Transaction, schedule: store.StoredSchedule, scheduledFor: Date): Promise<FireResult> {
-    const { organizationId, id: scheduleId } = schedule;
-    const firedAt = this.#options.now();
-    const checked = await this.#checkRun(tx, schedule, scheduledFor, firedAt);
-    const occurrence = { scheduleId, scheduledFor, firedAt, runId: null };
-    if ("error" in checked) {
-      const isTaken = await store.insertOccurrence(tx.db, organizationId, {
-        ...occurrence,
-        outcome: "failed",
-        reason: checked.error,
-      });
-      return isTaken ? { outcome: "failed", error: checked.error } : { outcome: "already_fired" };
-    }
-    const isTaken = await store.insertOccurrence(tx.db, organizationId, {
-      ...occurrence,
-      outcome: "fired",
-      reason: null,
-    });
-    if (!isTaken) return { outcome: "already_fired" };
-    const runId = await this.#options.runs.dispatch(tx, checked.run);
-    await store.setOccurrenceRun(tx.db, organizationId, { scheduleId, scheduledFor, runId });
-    return { outcome: "fired", runId };
-  }
-
-  /** A workflow that cannot run is an outcome of the instant, not a reason to try again. */
-  async #checkRun(tx: Transaction, schedule: store.StoredSchedule, scheduledFor: Date, firedAt: Date) {
-    try {
-      const run = await this.#options.runs.check(tx.db, schedule.organizationId, {
-        workflowId: schedule.workflowId,
-        version: null,
-        input: schedule.payload ?? {},
-        trigger: {
-          kind: "schedule",
-          scheduleId: schedule.id,
-          scheduledFor: scheduledFor.toISOString(),
-          firedAt: firedAt.toISOString(),
-        },
-        idempotencyKey: null,
-        createdBy: schedule.id,
-      });
-      return { run };
-    } catch (error) {
-      if (error instanceof AppError && error.errorCode !== "internal_error") return { error: error.message };
-      throw error;
-    }
-  }
-
-  /** Fires the newest instant that is due and sets the next one. */
-  async #fireNewest(tx: Transaction, schedule: store.StoredSchedule, instant: Date): Promise<void> {
-    const cron = requireCron(schedule.cron, schedule.timezone);
-    const due = newestWithin(cron, instant, schedule);
-    if (due !== null) await this.#fire(tx, schedule, due);
-    await store.setNextFireAt(
-      tx.db,
-      schedule.organizationId,
-      schedule.id,
-      nextWithin(cron, instant, schedule),
-    );
-  }
-
-  /** Lets the other schedules go first after a failure; the instant stays due and is fired when its turn comes. */
-  #postpone({ organizationId, id }: store.StoredSchedule, instant: Date): Promise<void> {
-    return store.setNextFireAt(
-      this.#options.database.db,
-      organizationId,
-      id,
-      new Date(instant.getTime() + POSTPONE_MS),
-    );
-  }
-
-  async #attempt(schedule: store.StoredSchedule, minute: Date): Promise<FireResult> {
-    try {
-      return await this.#options.database.transaction((tx) => this.#fire(tx, schedule, minute));
-    } catch (error) {
-      if (error instanceof AppError) return { outcome: "failed", error: error.message };
-      throw new AppError("dispatch_failed", { cause: error });
-    }
+  async #requireWorkflow(tx: Transaction, organizationId: string, workflowId: string): Promise<void> {
+    const isThere = await this.#options.workflows.hold(tx, organizationId, workflowId);
+    if (!isThere) throw new AppError("workflow_not_found");
   }
 }
 
-function record(
-  result: TickResult & { skippedAlreadyFired: number },
-  scheduleId: string,
-  fired: FireResult,
-): void {
-  if (fired.outcome === "fired") result.fired.push({ scheduleId, runId: fired.runId });
-  else if (fired.outcome === "failed") result.failed.push({ scheduleId, error: fired.error });
-  else result.skippedAlreadyFired += 1;
+function calendarPart({ cron, timezone, gap, fold, startAt, endAt, jitterSeconds }: ScheduleSettings) {
+  return { cron, timezone, gap, fold, startAt, endAt, jitterSeconds };
 }
 
-function requireCron(cron: string, timezone: string) {
-  try {
-    return parseCron(cron, timezone);
-  } catch (error) {
-    if (error instanceof CronError) throw new AppError("invalid_cron", { message: error.message });
-    throw error;
-  }
-}
-
-function toSchedule(stored: store.StoredSchedule): Schedule {
-  const { isEnabled, organizationId: _, createdBy: __, ...rest } = stored;
-  return { ...rest, enabled: isEnabled };
+function assertRange({ startAt, endAt }: ScheduleSettings): void {
+  if (startAt === null || endAt === null || startAt < endAt) return;
+  throw invalidBody([{ path: ["endAt"], code: "custom", message: "must be later than startAt" }]);
 }

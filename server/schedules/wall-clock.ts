@@ -1,4 +1,8 @@
 const DAY_MS = 86_400_000;
+/** Zones change their offset on quarters of an hour only, so one look serves a whole quarter. */
+const QUARTER_MS = 900_000;
+/** Most looks that a clock keeps. */
+const KEPT_LOOKS = 1_000;
 
 /** The instants at which a clock shows a wall time, earliest first. */
 export interface Showings {
@@ -21,10 +25,20 @@ export interface WallClock {
 /** Makes the clock of an IANA time zone. @throws RangeError when the runtime does not know the zone. */
 export function wallClockOf(timezone: string): WallClock {
   const format = new Intl.DateTimeFormat("en-US", { timeZone: timezone, timeZoneName: "longOffset" });
-  const offsetAt = (instant: number): number => {
+  const looks = new Map<number, number>();
+  const look = (instant: number): number => {
     const text = format.formatToParts(instant).find(({ type }) => type === "timeZoneName")?.value ?? "";
     const [, sign = "+", hours = "0", minutes = "0"] = /([+-])(\d\d):(\d\d)/.exec(text) ?? [];
     return Number(`${sign}1`) * (Number(hours) * 60 + Number(minutes)) * 60_000;
+  };
+  const offsetAt = (instant: number): number => {
+    const quarter = Math.floor(instant / QUARTER_MS);
+    const known = looks.get(quarter);
+    if (known !== undefined) return known;
+    if (looks.size >= KEPT_LOOKS) looks.clear();
+    const offset = look(instant);
+    looks.set(quarter, offset);
+    return offset;
   };
   const offsetsBeside = (time: number) => [offsetAt(time - DAY_MS), offsetAt(time + DAY_MS)] as const;
   return {

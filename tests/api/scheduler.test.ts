@@ -93,6 +93,7 @@ describe("the scheduler", () => {
       scheduleId: id,
       scheduledFor: "2026-11-22T10:01:00.000Z",
       firedAt: "2026-11-22T10:01:00.200Z",
+      occurrenceId: expect.any(String),
     });
     await settled(id, "2026-11-23T10:01:00.000Z");
   });

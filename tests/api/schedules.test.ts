@@ -55,17 +55,28 @@ describe("creating a schedule", () => {
       workflowId,
       cron: "0 9 * * *",
       timezone: "UTC",
+      gap: "next",
+      fold: "first",
       payload: null,
       enabled: true,
       stoppedReason: null,
+      note: null,
       startAt: null,
       endAt: null,
+      overlap: "allow",
+      catchup: { mode: "latest", windowSeconds: null, max: 100 },
+      maxRuns: null,
+      runCount: 0,
+      jitterSeconds: 0,
       nextFireAt: "2026-11-23T09:00:00.000Z",
+      version: 1,
       createdAt: START,
       updatedAt: START,
     });
+    expect(headers.get("etag")).toBe('"1"');
     const read = await client.request("GET", String(headers.get("location")));
-    expect([read.status, read.body]).toEqual([200, body]);
+    expect([read.status, read.body]).toEqual([200, { ...body, recent: [] }]);
+    expect(read.headers.get("etag")).toBe('"1"');
   });
 
   it("keeps everything that it is given", async () => {
@@ -74,8 +85,15 @@ describe("creating a schedule", () => {
       workflowId,
       cron: "@daily",
       timezone: "America/New_York",
+      gap: "skip",
+      fold: "both",
       payload: { a: [1, null, "ü"], "": {} },
       enabled: false,
+      note: "Not before the launch.",
+      overlap: "buffer_one",
+      catchup: { mode: "all", windowSeconds: 3600, max: 5 },
+      maxRuns: 9,
+      jitterSeconds: 30,
       startAt: "2026-12-01T00:00:00+01:00",
       endAt: "2027-01-01T00:00:00Z",
     };
@@ -84,7 +102,9 @@ describe("creating a schedule", () => {
       startAt: "2026-11-30T23:00:00.000Z",
       endAt: "2027-01-01T00:00:00.000Z",
       stoppedReason: null,
+      runCount: 0,
       nextFireAt: null,
+      version: 1,
       createdAt: START,
       updatedAt: START,
     });
@@ -98,7 +118,7 @@ describe("creating a schedule", () => {
       error: "conflict",
       message: "A schedule with the id sch_mine exists already.",
     });
-    expect((await get("sch_mine")).body).toEqual(first);
+    expect((await get("sch_mine")).body).toEqual({ ...first, recent: [] });
     const stranger = await newClient(server.url);
     const foreign = await createWorkflow(stranger, greeting);
     expect((await create({ id: "sch_mine", workflowId: foreign }, stranger)).status).toBe(201);
@@ -214,8 +234,8 @@ describe("reading and deleting schedules", () => {
   it("answers the same over tRPC", async () => {
     const trpc = createFlowkeepClient({ url: server.url, apiKey: client.key });
     const schedule = await trpc.schedules.create.mutate({ workflowId, cron: "0 9 * * *", payload: { n: 1 } });
-    expect(schedule).toEqual((await get(schedule.id)).body);
-    expect(await trpc.schedules.get.query({ id: schedule.id })).toEqual(schedule);
+    expect({ ...schedule, recent: [] }).toEqual((await get(schedule.id)).body);
+    expect(await trpc.schedules.get.query({ id: schedule.id })).toEqual({ ...schedule, recent: [] });
     expect((await trpc.schedules.list.query({})).data).toEqual([schedule]);
     expect((await trpc.schedules.preview.query({ cron: "@daily", count: 1 })).instants).toEqual([
       "2026-11-23T00:00:00.000Z",
@@ -309,6 +329,7 @@ describe("a tick", () => {
       scheduleId: id,
       scheduledFor: "2026-11-22T10:00:00.000Z",
       firedAt: "2026-11-22T10:00:59.999Z",
+      occurrenceId: (await get(id)).body.recent[0].id,
     });
   });
 

@@ -1,9 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Cron, CronError, isTimezone, parseCron } from "../../server/schedules/cron.js";
+import {
+  type ClockChange,
+  type Cron,
+  CronError,
+  isTimezone,
+  parseCron,
+} from "../../server/schedules/cron.js";
+import { wallClockOf } from "../../server/schedules/wall-clock.js";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
+
+const read = (text: string, timezone: string, change?: ClockChange) =>
+  parseCron(text, wallClockOf(timezone), change);
 
 function following(cron: Cron, from: string, count: number): string[] {
   const instants: string[] = [];
@@ -38,6 +48,10 @@ describe("cron expressions", () => {
     ["0 0 L * *", ["2026-11-30T00:00", "2026-12-31T00:00", "2027-01-31T00:00"]],
     ["0 0 * * 1#2", ["2026-12-14T00:00", "2027-01-11T00:00", "2027-02-08T00:00"]],
     ["0 0 29 2 *", ["2028-02-29T00:00", "2032-02-29T00:00", "2036-02-29T00:00"]],
+    ["30 18 * * 5L", ["2026-11-27T18:30", "2026-12-25T18:30", "2027-01-29T18:30"]],
+    ["0 6 1,15 * Fri", ["2026-11-27T06:00", "2026-12-01T06:00", "2026-12-04T06:00"]],
+    ["0 6 * * Fri", ["2026-11-27T06:00", "2026-12-04T06:00", "2026-12-11T06:00"]],
+    ["0 6 1,15 * *", ["2026-12-01T06:00", "2026-12-15T06:00", "2027-01-01T06:00"]],
     ["0 12 1 * 1", ["2026-11-23T12:00", "2026-11-30T12:00", "2026-12-01T12:00"]],
     ["@hourly", ["2026-11-22T13:00", "2026-11-22T14:00", "2026-11-22T15:00"]],
     [" @Daily ", ["2026-11-23T00:00", "2026-11-24T00:00", "2026-11-25T00:00"]],
@@ -45,7 +59,7 @@ describe("cron expressions", () => {
     ["@monthly", ["2026-12-01T00:00", "2027-01-01T00:00", "2027-02-01T00:00"]],
     ["@yearly", ["2027-01-01T00:00", "2028-01-01T00:00", "2029-01-01T00:00"]],
   ])("%s gives its instants in order", (text, instants) => {
-    expect(following(parseCron(text, "UTC"), "2026-11-22T12:00:30Z", 3)).toEqual(instants);
+    expect(following(read(text, "UTC"), "2026-11-22T12:00:30Z", 3)).toEqual(instants);
   });
 
   it.each([
@@ -67,15 +81,15 @@ describe("cron expressions", () => {
     ["  ", /this one has 0/],
     ["@nope", /Unknown macro @nope; known are @yearly/],
     ["@every 5m", /Unknown macro/],
-    ["0 0 30 2 *", /not valid/],
+    ["0 0 30 2 *", /day of month \(30\) is not valid: no month of field month \(2\)/],
     ["now", /this one has 1/],
   ])("%j is refused in words that name what is wrong", (text, message) => {
-    expect(() => parseCron(text, "UTC")).toThrow(CronError);
-    expect(() => parseCron(text, "UTC")).toThrow(message);
+    expect(() => read(text, "UTC")).toThrow(CronError);
+    expect(() => read(text, "UTC")).toThrow(message);
   });
 
   it("finds the last instant at or before a date", () => {
-    const cron = parseCron("*/10 * * * *", "UTC");
+    const cron = read("*/10 * * * *", "UTC");
     for (const [date, latest] of [
       ["2026-11-22T12:10:00.000Z", "2026-11-22T12:10:00.000Z"],
       ["2026-11-22T12:10:00.001Z", "2026-11-22T12:10:00.000Z"],
@@ -101,9 +115,7 @@ describe("time zones", () => {
     ["America/New_York", "0 9 * * *", "2027-03-12T20:00Z", ["03-13T14:00", "03-14T13:00", "03-15T13:00"]],
     ["Asia/Kolkata", "30 5 * * *", "2026-11-22T12:00Z", ["11-23T00:00", "11-24T00:00", "11-25T00:00"]],
   ])("keep the wall time across a change: %s %s after %s", (timezone, text, from, instants) => {
-    expect(following(parseCron(text, timezone), from, 3).map((instant) => instant.slice(5))).toEqual(
-      instants,
-    );
+    expect(following(read(text, timezone), from, 3).map((instant) => instant.slice(5))).toEqual(instants);
   });
 
   it.each([
@@ -111,22 +123,73 @@ describe("time zones", () => {
     ["America/New_York", "30 2 * * *", "2027-03-13T12:00Z", ["03-14T07:30", "03-15T06:30"]],
     ["America/Santiago", "0 0 * * *", "2026-09-05T12:00Z", ["09-06T04:00", "09-07T03:00"]],
   ])("fire a time that the clock skips once, as much later: %s %s", (timezone, text, from, instants) => {
-    expect(following(parseCron(text, timezone), from, 2).map((instant) => instant.slice(5))).toEqual(
-      instants,
-    );
+    expect(following(read(text, timezone), from, 2).map((instant) => instant.slice(5))).toEqual(instants);
   });
 
   it.each([
     ["Europe/Berlin", "30 2 * * *", "2026-10-24T12:00Z", ["10-25T00:30", "10-26T01:30"]],
     ["America/New_York", "30 1 * * *", "2026-10-31T12:00Z", ["11-01T05:30", "11-02T06:30"]],
   ])("fire a time that the clock repeats once: %s %s", (timezone, text, from, instants) => {
-    expect(following(parseCron(text, timezone), from, 2).map((instant) => instant.slice(5))).toEqual(
-      instants,
-    );
+    expect(following(read(text, timezone), from, 2).map((instant) => instant.slice(5))).toEqual(instants);
+  });
+
+  it.each([
+    ["Europe/Berlin", "30 2 * * *", "2026-03-28T12:00Z", ["03-29T01:30", "03-30T00:30"], ["03-30T00:30"]],
+    ["Europe/Berlin", "30 2 * * *", "2027-03-27T12:00Z", ["03-28T01:30", "03-29T00:30"], ["03-29T00:30"]],
+    ["America/New_York", "30 2 * * *", "2026-03-07T12:00Z", ["03-08T07:30", "03-09T06:30"], ["03-09T06:30"]],
+    ["America/New_York", "30 2 * * *", "2027-03-13T12:00Z", ["03-14T07:30", "03-15T06:30"], ["03-15T06:30"]],
+    [
+      "Australia/Lord_Howe",
+      "15 2 * * *",
+      "2026-10-03T12:00Z",
+      ["10-03T15:45", "10-04T15:15"],
+      ["10-04T15:15"],
+    ],
+    [
+      "Australia/Lord_Howe",
+      "15 2 * * *",
+      "2027-10-02T12:00Z",
+      ["10-02T15:45", "10-03T15:15"],
+      ["10-03T15:15"],
+    ],
+  ])(
+    "gap: %s %s after %s comes as much later (next) or not that day (skip)",
+    (timezone, text, from, next, skip) => {
+      const given = (gap: ClockChange["gap"], count: number) =>
+        following(read(text, timezone, { gap, fold: "first" }), from, count).map((instant) =>
+          instant.slice(5),
+        );
+      expect([given("next", 2), given("skip", 1)]).toEqual([next, skip]);
+    },
+  );
+
+  it.each([
+    ["Europe/Berlin", "30 2 * * *", "2026-10-24T12:00Z", ["10-25T00:30", "10-25T01:30", "10-26T01:30"]],
+    ["Europe/Berlin", "30 2 * * *", "2027-10-30T12:00Z", ["10-31T00:30", "10-31T01:30", "11-01T01:30"]],
+    ["America/New_York", "30 1 * * *", "2026-10-31T12:00Z", ["11-01T05:30", "11-01T06:30", "11-02T06:30"]],
+    ["America/New_York", "30 1 * * *", "2027-11-06T12:00Z", ["11-07T05:30", "11-07T06:30", "11-08T06:30"]],
+    ["Australia/Lord_Howe", "45 1 * * *", "2026-04-04T12:00Z", ["04-04T14:45", "04-04T15:15", "04-05T15:15"]],
+    ["Australia/Lord_Howe", "45 1 * * *", "2027-04-03T12:00Z", ["04-03T14:45", "04-03T15:15", "04-04T15:15"]],
+  ])("fold: %s %s after %s comes at each showing (both) or the first", (timezone, text, from, both) => {
+    const given = (fold: ClockChange["fold"], count: number) =>
+      following(read(text, timezone, { gap: "next", fold }), from, count).map((instant) => instant.slice(5));
+    expect([given("both", 3), given("first", 2)]).toEqual([both, [both[0], both[2]]]);
+  });
+
+  it("an expression for every hour follows the clock whatever gap and fold say", () => {
+    for (const [timezone, change] of changes) {
+      const from = new Date(Date.parse(change) - 4 * HOUR_MS).toISOString();
+      const regular = following(read("20,50 * * * *", timezone), from, 16);
+      for (const gap of ["skip", "next"] as const) {
+        for (const fold of ["first", "both"] as const) {
+          expect(following(read("20,50 * * * *", timezone, { gap, fold }), from, 16)).toEqual(regular);
+        }
+      }
+    }
   });
 
   it.each(changes)("keep an expression for every hour regular: %s %s", (timezone, change) => {
-    const cron = parseCron("*/30 * * * *", timezone);
+    const cron = read("*/30 * * * *", timezone);
     const start = Date.parse(change) - 4 * HOUR_MS;
     const expected = Array.from({ length: 16 }, (_, index) => start + (index + 1) * 30 * MINUTE_MS);
     expect(following(cron, new Date(start).toISOString(), 16)).toEqual(
@@ -136,7 +199,13 @@ describe("time zones", () => {
 });
 
 /** The instants by the rules alone: what a clock on the wall of the zone shows, minute by minute. */
-function instantsByTheRules(timezone: string, from: number, to: number, minutes: number[], hours: number[]) {
+function instantsByTheRules(
+  { timezone, gap, fold }: ClockChange & { readonly timezone: string },
+  from: number,
+  to: number,
+  minutes: number[],
+  hours: number[],
+) {
   const format = new Intl.DateTimeFormat("en-US", {
     timeZone: timezone,
     hourCycle: "h23",
@@ -150,12 +219,12 @@ function instantsByTheRules(timezone: string, from: number, to: number, minutes:
   let before: number | null = null;
   for (let instant = from; instant <= to; instant += MINUTE_MS) {
     const wall = Date.parse(`${format.format(instant)} UTC`);
-    if (before !== null && hours.length < 24) {
+    if (before !== null && hours.length < 24 && gap === "next") {
       for (let skipped = before + MINUTE_MS; skipped < wall; skipped += MINUTE_MS) {
         if (matches(skipped)) fired.add(instant + (skipped - before - MINUTE_MS));
       }
     }
-    if (matches(wall) && (hours.length === 24 || !shown.has(wall))) fired.add(instant);
+    if (matches(wall) && (hours.length === 24 || fold === "both" || !shown.has(wall))) fired.add(instant);
     shown.add(wall);
     before = wall;
   }
@@ -178,11 +247,15 @@ describe("around a clock change", () => {
         hours,
         fc.integer({ min: -300, max: 300 }),
         fc.integer({ min: 0, max: 59_999 }),
-        ([timezone, change], minuteList, hourList, minutesAway, milliseconds) => {
-          const cron = parseCron(`${minuteList} ${hourList} * * *`, timezone);
+        fc.record({
+          gap: fc.constantFrom("skip" as const, "next" as const),
+          fold: fc.constantFrom("first" as const, "both" as const),
+        }),
+        ([timezone, change], minuteList, hourList, minutesAway, milliseconds, policy) => {
+          const cron = read(`${minuteList} ${hourList} * * *`, timezone, policy);
           const date = Date.parse(change) + minutesAway * MINUTE_MS + milliseconds;
           const rules = instantsByTheRules(
-            timezone,
+            { timezone, ...policy },
             Date.parse(change) - 32 * HOUR_MS,
             Date.parse(change) + 32 * HOUR_MS,
             minuteList,

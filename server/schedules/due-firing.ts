@@ -1,0 +1,283 @@
+import type { Logger } from "pino";
+import type { Database, Transaction } from "../db/client.js";
+import type { RunService } from "../runs/service.js";
+import type { CalendarReader } from "./calendar-reader.js";
+import { CronError } from "./cron.js";
+import { type DueInstants, dueInstants } from "./due-instants.js";
+import type { Candidate, Ledger, Settled } from "./ledger.js";
+import * as ledgerStore from "./occurrence-store.js";
+import type { Catchup } from "./policies.js";
+import { countedProgress, countStarted, keyOf } from "./progress.js";
+import * as store from "./store.js";
+
+/** How many due schedules or pending rows one transaction takes. */
+const BATCH = 250;
+/** How many rows one transaction writes before it leaves further schedules to the next. */
+const BATCH_ROWS = 1_000;
+/** How long a schedule waits whose instants could not even be written down, in milliseconds. */
+const POSTPONE_MS = 2_000;
+
+export interface DueFiringOptions {
+  readonly database: Database;
+  readonly runs: RunService;
+  readonly ledger: Ledger;
+  readonly calendars: CalendarReader;
+  readonly now: () => Date;
+  readonly logger: Logger;
+  /** Told of every instant that got its run. */
+  readonly onFired: (firing: { readonly scheduledFor: Date; readonly at: Date }) => void;
+}
+
+/** A due schedule with what its calendar asks for. */
+interface DueSchedule {
+  readonly schedule: store.StoredSchedule;
+  readonly due: DueInstants;
+  /** Why it can never fire again, or null. */
+  readonly stoppedReason: string | null;
+}
+
+/** Fires what is due in every organization; any number of processes may do so at once. */
+export class DueFiring {
+  readonly #options: DueFiringOptions;
+
+  constructor(options: DueFiringOptions) {
+    this.#options = options;
+  }
+
+  /** Takes one batch of due schedules and one of pending rows; false when nothing was due or free. */
+  async fire(): Promise<boolean> {
+    const hasFired = await this.#fireSchedules();
+    return (await this.#firePending()) || hasFired;
+  }
+
+  /** When the next work is due, and the runs whose end pending rows wait for; releases those whose run has ended. */
+  async outlook(): Promise<ledgerStore.Outlook> {
+    const { database, runs, now } = this.#options;
+    const outlook = await ledgerStore.findOutlook(database.db);
+    if (outlook.awaitedRunIds.length === 0) return outlook;
+    const ended = new Set(await runs.listEnded(database.db, outlook.awaitedRunIds));
+    if (ended.size === 0) return outlook;
+    const at = now();
+    await ledgerStore.releaseAwaiting(database.db, [...ended], at);
+    return { dueAt: at, awaitedRunIds: outlook.awaitedRunIds.filter((id) => !ended.has(id)) };
+  }
+
+  /**
+   * Writes what is due of a schedule as pending, in the caller's transaction: before its calendar changes, so that no
+   * instant of the old one gets lost.
+   */
+  async keepDue(tx: Transaction, schedule: store.StoredSchedule): Promise<void> {
+    const now = this.#options.now();
+    if (schedule.nextFireAt === null || schedule.nextFireAt > now) return;
+    await this.#defer(tx, this.#read(schedule, now), now, "changed");
+  }
+
+  async #fireSchedules(): Promise<boolean> {
+    const { database, now } = this.#options;
+    const at = now();
+    let claimed: store.StoredSchedule[] = [];
+    try {
+      const settled = await database.transaction(async (tx) => {
+        claimed = await store.claimDueSchedules(tx.db, at, BATCH);
+        return claimed.length === 0 ? [] : this.#settle(tx, claimed, at);
+      });
+      this.#tell(settled);
+    } catch (error) {
+      if (claimed.length === 0) throw error;
+      // One that cannot be fired must not hold up the others.
+      for (const schedule of claimed) await this.#fireAlone(schedule, at);
+    }
+    return claimed.length > 0;
+  }
+
+  async #fireAlone({ organizationId, id }: store.StoredSchedule, at: Date): Promise<void> {
+    const { database, logger } = this.#options;
+    const alone = (work: (tx: Transaction, schedule: store.StoredSchedule) => Promise<Settled[]>) =>
+      database.transaction(async (tx) => {
+        const schedule = await store.claimDueSchedule(tx.db, organizationId, id, at);
+        return schedule === null ? [] : work(tx, schedule);
+      });
+    try {
+      this.#tell(await alone((tx, schedule) => this.#settle(tx, [schedule], at)));
+      return;
+    } catch (error) {
+      logger.error(
+        { err: causeOf(error), organizationId, scheduleId: id },
+        "Firing a schedule failed; it is tried again.",
+      );
+    }
+    try {
+      await alone(async (tx, schedule) => {
+        await this.#defer(tx, this.#read(schedule, at), at, "failed");
+        return [];
+      });
+    } catch {
+      const until = new Date(at.getTime() + POSTPONE_MS);
+      await store.postponeSchedule(database.db, organizationId, id, until);
+    }
+  }
+
+  async #firePending(): Promise<boolean> {
+    const { database, now } = this.#options;
+    const at = now();
+    let claimed: ledgerStore.ClaimedOccurrence[] = [];
+    try {
+      const settled = await database.transaction(async (tx) => {
+        claimed = await ledgerStore.claimPending(tx.db, at, BATCH);
+        return claimed.length === 0 ? [] : this.#settlePending(tx, claimed, at);
+      });
+      this.#tell(settled);
+    } catch (error) {
+      if (claimed.length === 0) throw error;
+      for (const { occurrence } of claimed) await this.#firePendingAlone(occurrence, at);
+    }
+    return claimed.length > 0;
+  }
+
+  async #firePendingAlone(occurrence: ledgerStore.StoredOccurrence, at: Date): Promise<void> {
+    const { database, ledger, logger } = this.#options;
+    const alone = (work: (tx: Transaction, claimed: ledgerStore.ClaimedOccurrence) => Promise<Settled[]>) =>
+      database.transaction(async (tx) => {
+        const claimed = await ledgerStore.claimPendingOne(tx.db, occurrence, at);
+        return claimed === null ? [] : work(tx, claimed);
+      });
+    try {
+      this.#tell(await alone((tx, claimed) => this.#settlePending(tx, [claimed], at)));
+    } catch (error) {
+      const { id, organizationId, scheduleId } = occurrence;
+      logger.error(
+        { err: causeOf(error), organizationId, scheduleId, occurrenceId: id },
+        "Firing an instant failed again.",
+      );
+      await alone(async (tx, claimed) => {
+        await ledger.defer(tx, [toPendingCandidate(claimed)], "failed");
+        return [];
+      });
+    }
+  }
+
+  async #settle(tx: Transaction, schedules: readonly store.StoredSchedule[], at: Date): Promise<Settled[]> {
+    const { ledger } = this.#options;
+    const due: DueSchedule[] = [];
+    let rows = 0;
+    for (const schedule of schedules) {
+      if (rows >= BATCH_ROWS) break;
+      const read = this.#read(schedule, at);
+      rows += read.due.firings.length + read.due.missed.length;
+      due.push(read);
+    }
+    const settled = await ledger.settle(tx, due.flatMap(toCandidates));
+    await this.#writeMissed(tx, due);
+    const started = countStarted(settled);
+    await store.advanceSchedules(
+      tx.db,
+      due.map((each) => progressOf(each, started)),
+      at,
+    );
+    return settled;
+  }
+
+  async #settlePending(
+    tx: Transaction,
+    claimed: readonly ledgerStore.ClaimedOccurrence[],
+    at: Date,
+  ): Promise<Settled[]> {
+    const settled = await this.#options.ledger.settle(tx, claimed.map(toPendingCandidate));
+    const started = countStarted(settled);
+    const schedules = new Map(claimed.map(({ schedule }) => [keyOf(schedule), schedule]));
+    const counted = [...schedules].flatMap(([key, schedule]) =>
+      started.has(key) ? [countedProgress(schedule, started)] : [],
+    );
+    if (counted.length > 0) await store.advanceSchedules(tx.db, counted, at);
+    return settled;
+  }
+
+  async #defer(tx: Transaction, due: DueSchedule, at: Date, cause: "failed" | "changed"): Promise<void> {
+    await this.#options.ledger.defer(tx, toCandidates(due), cause);
+    await this.#writeMissed(tx, [due]);
+    await store.advanceSchedules(tx.db, [progressOf(due, new Map())], at);
+  }
+
+  async #writeMissed(tx: Transaction, due: readonly DueSchedule[]): Promise<void> {
+    const missed = due.flatMap(({ schedule, due: { missed } }) =>
+      missed.map(({ scheduledFor, reason }) => ({ schedule, scheduledFor, reason })),
+    );
+    await this.#options.ledger.miss(tx, missed);
+  }
+
+  #read(schedule: store.StoredSchedule, at: Date): DueSchedule {
+    const nothing = { firings: [], missed: [], next: null };
+    // Rows of an earlier version know only when they are due.
+    const first = schedule.nextScheduledFor ?? schedule.nextFireAt;
+    if (first === null) return { schedule, due: nothing, stoppedReason: null };
+    try {
+      const calendar = this.#options.calendars.read(schedule);
+      return { schedule, due: dueInstants(calendar, first, at, catchupOf(schedule)), stoppedReason: null };
+    } catch (error) {
+      // It was valid when it was saved; another version of the parser or of the time zones may think otherwise.
+      if (error instanceof CronError || error instanceof RangeError) {
+        return {
+          schedule,
+          due: nothing,
+          stoppedReason: `The calendar cannot be read any more: ${error.message}`,
+        };
+      }
+      throw error;
+    }
+  }
+
+  #tell(settled: readonly Settled[]): void {
+    const at = this.#options.now();
+    for (const { candidate, runId } of settled) {
+      if (runId !== null) this.#options.onFired({ scheduledFor: candidate.scheduledFor, at });
+    }
+  }
+}
+
+/** Without the statement, which holds the payload. */
+const causeOf = (error: unknown) =>
+  error instanceof Error && error.cause instanceof Error ? error.cause : error;
+
+/** The catch-up policy of a stored schedule. */
+export function catchupOf(schedule: store.StoredSchedule): Catchup {
+  const { catchupMode: mode, catchupWindowSeconds: windowSeconds, catchupMax: max } = schedule;
+  return { mode, windowSeconds, max };
+}
+
+function toCandidates({ schedule, due }: DueSchedule): Candidate[] {
+  return due.firings.map(({ scheduledFor, outcome }) => toCandidate(schedule, scheduledFor, outcome));
+}
+
+/** An instant of a schedule's calendar. */
+export function toCandidate(
+  schedule: store.StoredSchedule,
+  scheduledFor: Date,
+  intent: Candidate["intent"],
+): Candidate {
+  const { overlap, payload } = schedule;
+  return {
+    schedule,
+    scheduledFor,
+    kind: "calendar",
+    intent,
+    overlap,
+    input: payload ?? {},
+    occurrence: null,
+  };
+}
+
+function toPendingCandidate({ schedule, occurrence }: ledgerStore.ClaimedOccurrence): Candidate {
+  const candidate = toCandidate(schedule, occurrence.scheduledFor, occurrence.intent ?? "fired");
+  return { ...candidate, kind: occurrence.kind, overlap: occurrence.overlap ?? schedule.overlap, occurrence };
+}
+
+function progressOf(
+  { schedule, due: { next }, stoppedReason }: DueSchedule,
+  started: ReadonlyMap<string, number>,
+): store.ScheduleProgress {
+  const counted = countedProgress(
+    { ...schedule, nextScheduledFor: next?.scheduledFor ?? null, nextFireAt: next?.fireAt ?? null },
+    started,
+  );
+  return stoppedReason === null ? counted : { ...counted, stoppedReason };
+}

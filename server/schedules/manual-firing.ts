@@ -1,0 +1,246 @@
+import type { Principal } from "../auth/principal.js";
+import type { Database, Transaction } from "../db/client.js";
+import { AppError } from "../errors/app-error.js";
+import type { RunService } from "../runs/service.js";
+import { isDueAt } from "./calendar.js";
+import type { CalendarReader } from "./calendar-reader.js";
+import { toCandidate } from "./due-firing.js";
+import { type Candidate, type Ledger, RETRIED, type Settled } from "./ledger.js";
+import * as ledgerStore from "./occurrence-store.js";
+import { countedProgress, countStarted } from "./progress.js";
+import * as store from "./store.js";
+
+/** What one tick did for an organization. */
+export interface TickResult {
+  readonly fired: { readonly scheduleId: string; readonly runId: string }[];
+  readonly failed: { readonly scheduleId: string; readonly error: string }[];
+  /** Their instant has its row: it was fired before, waits for its run or was skipped by the overlap policy. */
+  readonly skippedAlreadyFired: number;
+  readonly skippedNotMatching: number;
+  readonly skippedExpired: number;
+}
+
+/** A range of instants to run that the calendar has left behind. */
+export interface BackfillRequest {
+  readonly id: string;
+  readonly from: Date;
+  /** Exclusive. */
+  readonly to: Date;
+  /** Absent: as the schedule's own policy, `allow` or else one after another. */
+  readonly overlap?: "allow" | "buffer_one" | undefined;
+}
+
+export interface ManualFiringOptions {
+  readonly database: Database;
+  readonly runs: RunService;
+  readonly ledger: Ledger;
+  readonly calendars: CalendarReader;
+  readonly now: () => Date;
+}
+
+const MINUTE_MS = 60_000;
+/** How many schedules a tick fires in one transaction. */
+const BATCH = 100;
+/** Most instants of one backfill. */
+export const MAX_BACKFILL = 1_000;
+
+/** Fires at the word of a caller: the current minute, once beside the calendar, or a range of the past. */
+export class ManualFiring {
+  readonly #options: ManualFiringOptions;
+
+  constructor(options: ManualFiringOptions) {
+    this.#options = options;
+  }
+
+  /** Fires what matches the current minute in the caller's organization and was not fired for it before. */
+  async tick({ organizationId }: Principal): Promise<TickResult> {
+    const { database, calendars, now } = this.#options;
+    const instant = now();
+    const minute = new Date(Math.floor(instant.getTime() / MINUTE_MS) * MINUTE_MS);
+    const [enabled, taken] = await Promise.all([
+      store.listEnabledSchedules(database.db, organizationId),
+      ledgerStore.listTakenSchedules(database.db, organizationId, minute),
+    ]);
+    const due: string[] = [];
+    const skipped = { skippedAlreadyFired: 0, skippedNotMatching: 0, skippedExpired: 0 };
+    for (const schedule of enabled) {
+      if (schedule.endAt !== null && minute >= schedule.endAt) skipped.skippedExpired += 1;
+      else if (!isDueAt(calendars.readCron(schedule), minute, instant, schedule)) {
+        skipped.skippedNotMatching += 1;
+      } else if (taken.has(schedule.id)) skipped.skippedAlreadyFired += 1;
+      else due.push(schedule.id);
+    }
+    const result: TickResult = { fired: [], failed: [], ...skipped };
+    for (let first = 0; first < due.length; first += BATCH) {
+      const ids = due.slice(first, first + BATCH);
+      const settled = await this.#tickBatch(organizationId, ids, minute);
+      record(result, settled);
+    }
+    const decided = result.fired.length + result.failed.length;
+    return { ...result, skippedAlreadyFired: skipped.skippedAlreadyFired + due.length - decided };
+  }
+
+  /** Starts a run now, beside the calendar and whatever the overlap policy says. */
+  async trigger(
+    { organizationId }: Principal,
+    { id, payload }: { readonly id: string; readonly payload?: Record<string, unknown> | undefined },
+  ): Promise<{ readonly runId: string; readonly occurrenceId: string }> {
+    const { database, ledger, now } = this.#options;
+    try {
+      return await database.transaction(async (tx) => {
+        const schedule = await this.#lock(tx, organizationId, id);
+        await this.#requireRunnable(tx, schedule);
+        const candidate: Candidate = {
+          ...toCandidate(schedule, now(), "fired"),
+          kind: "manual",
+          overlap: "allow",
+          input: payload ?? schedule.payload ?? {},
+        };
+        const [settled] = await ledger.settle(tx, [candidate]);
+        if (settled == null || settled.runId === null) throw new AppError("dispatch_failed");
+        return { runId: settled.runId, occurrenceId: settled.id };
+      });
+    } catch (cause) {
+      if (cause instanceof AppError) throw cause;
+      throw new AppError("dispatch_failed", { cause });
+    }
+  }
+
+  /** Takes the instants of a range that have had no run; the scheduler starts them. */
+  async backfill(
+    { organizationId }: Principal,
+    { id, from, to, overlap }: BackfillRequest,
+  ): Promise<{ readonly accepted: number; readonly skipped: number }> {
+    const { database, now } = this.#options;
+    return database.transaction(async (tx) => {
+      const schedule = await this.#lock(tx, organizationId, id);
+      const instants = this.#instantsBetween(schedule, from, to);
+      if (instants.length === 0) return { accepted: 0, skipped: 0 };
+      const policy = overlap ?? (schedule.overlap === "allow" ? "allow" : "buffer_one");
+      const at = now();
+      const accepted = await ledgerStore.queueOccurrences(
+        tx.db,
+        instants.map((scheduledFor) => ({
+          ...ledgerStore.blankOccurrence(schedule, scheduledFor),
+          intent: "backfilled" as const,
+          overlap: policy,
+          nextAttemptAt: policy === "allow" ? at : null,
+        })),
+      );
+      if (policy === "buffer_one") {
+        const key = { organizationId, scheduleId: id };
+        await ledgerStore.promoteQueued(tx.db, [{ ...key, awaitsRunId: null, nextAttemptAt: at }]);
+      }
+      await store.wakeSchedulers(tx.db);
+      return { accepted, skipped: instants.length - accepted };
+    });
+  }
+
+  async #tickBatch(organizationId: string, ids: readonly string[], minute: Date): Promise<Settled[]> {
+    const { database } = this.#options;
+    try {
+      return await database.transaction(async (tx) => {
+        const candidates = await this.#lockCandidates(tx, organizationId, ids, minute);
+        const settled = await this.#options.ledger.settle(tx, candidates);
+        await this.#countRuns(tx, settled);
+        return settled;
+      });
+    } catch (error) {
+      if (ids.length > 1) {
+        const alone: Settled[] = [];
+        for (const id of ids) alone.push(...(await this.#tickBatch(organizationId, [id], minute)));
+        return alone;
+      }
+      if (error instanceof AppError) throw error;
+      return this.#deferTick(organizationId, ids, minute, error);
+    }
+  }
+
+  /** What cannot be dispatched now is kept in the ledger; the scheduler tries it again. */
+  async #deferTick(
+    organizationId: string,
+    ids: readonly string[],
+    minute: Date,
+    cause: unknown,
+  ): Promise<Settled[]> {
+    const { database, ledger } = this.#options;
+    try {
+      return await database.transaction(async (tx) => {
+        const candidates = await this.#lockCandidates(tx, organizationId, ids, minute);
+        await ledger.defer(tx, candidates, "failed");
+        await store.wakeSchedulers(tx.db);
+        return candidates.map((candidate) => ({
+          candidate,
+          id: "",
+          outcome: "failed" as const,
+          runId: null,
+          reason: RETRIED,
+        }));
+      });
+    } catch {
+      throw new AppError("dispatch_failed", { cause });
+    }
+  }
+
+  async #lockCandidates(
+    tx: Transaction,
+    organizationId: string,
+    ids: readonly string[],
+    minute: Date,
+  ): Promise<Candidate[]> {
+    const schedules = await store.lockSchedules(tx.db, organizationId, ids);
+    return schedules
+      .filter(({ isEnabled }) => isEnabled)
+      .map((schedule) => toCandidate(schedule, minute, "fired"));
+  }
+
+  async #countRuns(tx: Transaction, settled: readonly Settled[]): Promise<void> {
+    const started = countStarted(settled);
+    const progress = settled
+      .filter(({ runId }) => runId !== null)
+      .map(({ candidate }) => countedProgress(candidate.schedule, started));
+    if (progress.length > 0) await store.advanceSchedules(tx.db, progress, this.#options.now());
+  }
+
+  async #lock(tx: Transaction, organizationId: string, id: string): Promise<store.StoredSchedule> {
+    const [schedule] = await store.lockSchedules(tx.db, organizationId, [id]);
+    if (schedule === undefined) throw new AppError("not_found");
+    return schedule;
+  }
+
+  /** The caller gets the refusal itself, and no row. */
+  async #requireRunnable(tx: Transaction, schedule: store.StoredSchedule): Promise<void> {
+    try {
+      await this.#options.ledger.requireRunnable(tx.db, schedule);
+    } catch (error) {
+      const isGone = error instanceof AppError && error.errorCode === "not_found";
+      throw isGone ? new AppError("workflow_not_found") : error;
+    }
+  }
+
+  #instantsBetween(schedule: store.StoredSchedule, from: Date, to: Date): Date[] {
+    const calendar = this.#options.calendars.read(schedule);
+    const now = this.#options.now();
+    const instants: Date[] = [];
+    let firing = calendar.next(new Date(from.getTime() - 1));
+    while (firing !== null && firing.scheduledFor < to && firing.scheduledFor <= now) {
+      if (instants.length === MAX_BACKFILL) {
+        throw new AppError("limit_exceeded", {
+          message: `The range holds more than ${MAX_BACKFILL} instants; backfill it in parts.`,
+          details: { limit: MAX_BACKFILL },
+        });
+      }
+      instants.push(firing.scheduledFor);
+      firing = calendar.next(firing.scheduledFor);
+    }
+    return instants;
+  }
+}
+
+function record(result: TickResult, settled: readonly Settled[]): void {
+  for (const { candidate, outcome, runId, reason } of settled) {
+    const scheduleId = candidate.schedule.id;
+    if (runId !== null) result.fired.push({ scheduleId, runId });
+    else if (outcome === "failed") result.failed.push({ scheduleId, error: reason ?? "" });
+  }
+}

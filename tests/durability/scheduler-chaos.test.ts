@@ -1,0 +1,179 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { build } from "esbuild";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Principal } from "../../server/auth/principal.js";
+import { WorkflowDocument } from "../../server/workflows/document.js";
+import { waitFor } from "../support/client.js";
+import { createTestDatabase, type TestDatabase } from "../support/database.js";
+import { fastClock, openScheduling, type Scheduling } from "../support/scheduling.js";
+
+const SPEED = 60;
+const MINUTE_MS = 60_000;
+const KILLS = 100;
+const owner: Principal = {
+  kind: "user",
+  id: "ada",
+  organizationId: "chaos",
+  permissions: new Set(),
+  roles: [],
+};
+
+let folder: string;
+let program: string;
+let database: TestDatabase;
+let observer: Scheduling;
+let now: () => Date;
+let baseMs: number;
+
+// One file starts in a fraction of the time that the sources take.
+beforeAll(async () => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), "flowkeep-chaos-"));
+  program = path.join(folder, "scheduler-process.mjs");
+  await build({
+    entryPoints: [path.join(import.meta.dirname, "../support/scheduler-process.ts")],
+    outfile: program,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    banner: {
+      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+    },
+  });
+});
+afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  database = await createTestDatabase();
+  baseMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
+  now = fastClock(baseMs, SPEED);
+  observer = openScheduling(database.url, now, 4);
+});
+afterEach(async () => {
+  await observer.close();
+  await database.drop();
+});
+
+/** Schedules of every minute, of which every fifth makes up for the latest instant only. */
+async function createSchedules(count: number): Promise<void> {
+  await observer.database.sql`
+    insert into organization (id, name, slug, created_at) values (${owner.organizationId}, 'Chaos', 'chaos', now())`;
+  const workflow = WorkflowDocument.parse({ blocks: [{ id: "start", type: "trigger_webhook" }] });
+  const { id: workflowId } = await observer.workflows.create(owner, { workflow });
+  for (let index = 0; index < count; index += 1) {
+    await observer.schedules.create(owner, {
+      id: `sch_${index}`,
+      workflowId,
+      cron: "* * * * *",
+      catchup: { mode: index % 5 === 0 ? "latest" : "all", max: 1_000 },
+    });
+  }
+}
+
+/** Checks that the ledger has every instant once from the first to the one that is next, each fired one with its run. */
+async function audit(count: number): Promise<{ readonly instants: number; readonly runs: number }> {
+  const { sql } = observer.database;
+  const schedules = await sql<{ rows: number; distinct: number; expected: number }[]>`
+    select count(*)::int as rows, count(distinct scheduled_for)::int as distinct,
+      (extract(epoch from min(next_scheduled_for) - min(scheduled_for)) / 60)::int as expected
+    from schedule_occurrences join schedules on schedules.id = schedule_id group by schedule_id`;
+  expect(schedules).toHaveLength(count);
+  for (const { rows, distinct, expected } of schedules)
+    expect([rows, distinct]).toEqual([expected, expected]);
+  const outcomes = await sql<{ outcome: string; rows: number; runs: number; own: number }[]>`
+    select outcome, count(*)::int as rows, count(occurrence.run_id)::int as runs,
+      count(*) filter (
+        where run.trigger->>'occurrenceId' = occurrence.id::text
+          and (run.trigger->>'scheduledFor')::timestamptz = occurrence.scheduled_for
+          and run.created_by = occurrence.schedule_id and engine_run.status = 'pending')::int as own
+    from schedule_occurrences occurrence
+    left join runs run on run.id = occurrence.run_id
+    left join openworkflow.workflow_runs engine_run on engine_run.id = run.id::text
+    group by outcome`;
+  const known = ["fired", "caught_up", "missed"];
+  expect(outcomes.filter(({ outcome }) => !known.includes(outcome))).toEqual([]);
+  for (const { outcome, rows, runs, own } of outcomes) {
+    expect([outcome, runs, own]).toEqual(outcome === "missed" ? [outcome, 0, 0] : [outcome, rows, rows]);
+  }
+  const [total] = await sql<{ runs: number; engineRuns: number; counted: number }[]>`
+    select (select count(*)::int from runs) as runs, (select sum(run_count)::int from schedules) as counted,
+      (select count(*)::int from openworkflow.workflow_runs) as engine_runs`;
+  const runs = outcomes.reduce((sum, each) => sum + each.runs, 0);
+  expect(total).toEqual({ runs, engineRuns: runs, counted: runs });
+  return { instants: schedules.reduce((sum, { rows }) => sum + rows, 0), runs };
+}
+
+/** Due or pending work of the present. */
+async function isBehind(until: Date): Promise<boolean> {
+  const { dueAt } = await observer.schedules.firing.outlook();
+  return dueAt === null || dueAt <= until;
+}
+
+describe("scheduler processes that are killed", () => {
+  it(`fire every instant of 50 schedules once while ${KILLS} of them die at random`, async () => {
+    await createSchedules(50);
+    const processes: ChildProcess[] = [];
+    const startProcess = () => {
+      const args = [program, database.url, String(baseMs), String(SPEED)];
+      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+      processes.push(child);
+      return once(child.stdout, "data");
+    };
+    // The loop sleeps by the real clock; a notification tells it that the fast one has moved on.
+    const alarm = setInterval(() => void observer.database.sql`notify schedule_changed`, 100);
+    try {
+      await Promise.all([startProcess(), startProcess()]);
+      for (let kills = 0; kills < KILLS; kills += 1) {
+        const isReady = startProcess();
+        const [victim] = processes.splice(Math.floor(Math.random() * (processes.length - 1)), 1);
+        await isReady;
+        await delay(Math.random() * 200);
+        victim?.kill("SIGKILL");
+      }
+      const end = now();
+      await waitFor(
+        () => isBehind(end),
+        (behind) => !behind,
+        30_000,
+      );
+    } finally {
+      clearInterval(alarm);
+      const ended = processes.map((child) => once(child, "exit"));
+      for (const child of processes) child.kill("SIGKILL");
+      await Promise.all(ended);
+    }
+    const { instants, runs } = await audit(50);
+    expect(instants).toBeGreaterThan(1_000);
+    expect(runs).toBeGreaterThan(1_000);
+  }, 180_000);
+});
+
+describe("fifty schedulers", () => {
+  it("that race for the same instants fire each once", async () => {
+    const schedulers = Array.from({ length: 50 }, () => openScheduling(database.url, now, 1));
+    try {
+      await createSchedules(200);
+      for (let round = 0; round < 3; round += 1) {
+        const dueAt = await waitFor(
+          async () => (await observer.schedules.firing.outlook()).dueAt,
+          (at) => at !== null && at <= now(),
+        );
+        expect(dueAt).not.toBeNull();
+        await Promise.all(
+          schedulers.map(async ({ schedules }) => {
+            while (await schedules.firing.fire());
+          }),
+        );
+      }
+      const { runs } = await audit(200);
+      expect(runs).toBeGreaterThanOrEqual(600 - 2 * 40);
+    } finally {
+      await Promise.all(schedulers.map((each) => each.close()));
+    }
+  }, 60_000);
+});
