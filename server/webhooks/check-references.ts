@@ -1,0 +1,51 @@
+import type { InputIssue } from "../errors/invalid-body.js";
+import { parseExpression } from "../expressions/parse-expression.js";
+import { parseTemplate, type Reference } from "../workflows/references.js";
+
+type Path = readonly (string | number)[];
+
+const PARTS = ["body", "headers", "query"];
+
+/** What is wrong with the templates of a JSON value: they may name the delivery only. */
+export function findTemplateIssues(value: unknown, path: Path): InputIssue[] {
+  if (typeof value === "string") {
+    return parseTemplate(value).flatMap((part) => {
+      const problem = part.kind === "text" ? part.problem : referenceProblem(part);
+      return problem === null ? [] : issue(path, "invalid_template", problem);
+    });
+  }
+  if (typeof value !== "object" || value === null) return [];
+  const entries: Iterable<[string | number, unknown]> = Array.isArray(value)
+    ? value.entries()
+    : Object.entries(value);
+  return [...entries].flatMap(([key, item]) => findTemplateIssues(item, [...path, key]));
+}
+
+/** What is wrong with an expression over the delivery. */
+export function findExpressionIssues(text: string, path: Path): InputIssue[] {
+  const { problem, operands, reads } = parseExpression(text);
+  const problems = [
+    problem,
+    ...operands.map(referenceProblem),
+    ...reads.map((read) => partProblem(read.root, read.path[0], read.path[1])),
+  ];
+  return problems.flatMap((each) => (each === null ? [] : issue(path, "invalid_expression", each)));
+}
+
+function referenceProblem({ source, name, path }: Reference): string | null {
+  return partProblem(source === "block" ? name : `${source}.${name}`, path[0], path[1]);
+}
+
+function partProblem(root: string, part: unknown, name: unknown): string | null {
+  if (root !== "request" || !PARTS.includes(String(part))) {
+    return `${[root, ...(part === undefined ? [] : [part])].join(".")} is not there; a delivery has request.body, request.headers and request.query`;
+  }
+  const isLowered = part !== "headers" || typeof name !== "string" || name === name.toLowerCase();
+  return isLowered
+    ? null
+    : `request.headers has its names in lower case: write ${String(name).toLowerCase()}`;
+}
+
+function issue(path: Path, code: string, message: string): InputIssue {
+  return { path, code, message: message.replace(/\.$/, "") };
+}

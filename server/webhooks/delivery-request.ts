@@ -1,0 +1,97 @@
+import type { ValueScope } from "../engine/resolve-values.js";
+import { credentialHeaders, type Verification } from "./verification.js";
+import type { DeliveryHeaders } from "./verify-delivery.js";
+
+/** A delivery as filter, input mapping and delivery key see it, under the name `request`. */
+export interface DeliveryRequest {
+  /** In lower case, without credentials and signatures. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Decoded; a repeated parameter is an array. */
+  readonly query: Readonly<Record<string, string | string[]>>;
+  /** JSON, the fields of a form, or text; null when nothing was sent. */
+  readonly body: unknown;
+}
+
+/** What stands for a header that carries a credential. */
+export const REDACTED = "[redacted]";
+
+const ALWAYS_SECRET = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+const JSON_TYPE = /^application\/(?:[\w.!#$&^-]+\+)?json\s*(?:;|$)/i;
+const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(?:;|$)/i;
+const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
+
+/** One text per header, credentials and signatures replaced. */
+export function openHeaders(headers: DeliveryHeaders, verification: Verification): Record<string, string> {
+  const secret = new Set([...ALWAYS_SECRET, ...credentialHeaders(verification)]);
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, values = []]) => [
+      name,
+      secret.has(name) ? REDACTED : values.join(", "),
+    ]),
+  );
+}
+
+/** The parameters of a query or a form. */
+export function readParameters(parameters: URLSearchParams): Record<string, string | string[]> {
+  return Object.fromEntries(
+    [...new Set(parameters.keys())].map((name) => {
+      const values = parameters.getAll(name);
+      return [name, values.length > 1 ? values : (values[0] ?? "")];
+    }),
+  );
+}
+
+/**
+ * Reads a body by its content type: JSON, also where no type is sent; a form as its fields, where a sole field
+ * `payload` holds JSON, as GitHub and Slack send it; anything else as text. A `problem` is the end of a sentence about the body.
+ */
+export function readBody(
+  bytes: Uint8Array,
+  contentType: string | null,
+): { readonly value: unknown } | { readonly problem: string } {
+  if (bytes.length === 0) return { value: null };
+  const type = contentType ?? "application/json";
+  const text = decode(bytes, CHARSET.exec(type)?.[1] ?? "utf-8");
+  if (text === null) return { problem: "must be text in the charset of its content type, UTF-8 by default" };
+  if (JSON_TYPE.test(type)) return parseJson(text, "must be JSON");
+  if (!isForm(type)) return { value: text };
+  const fields = readParameters(new URLSearchParams(text));
+  const { payload, ...others } = fields;
+  return typeof payload === "string" && Object.keys(others).length === 0
+    ? parseJson(payload, "must hold JSON in its field payload")
+    : { value: fields };
+}
+
+/** The run's input where nothing is mapped: an object as it is, anything else under `body`. */
+export function toInput(value: unknown): Record<string, unknown> {
+  if (value === null || value === undefined) return {};
+  return typeof value === "object" && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : { body: value };
+}
+
+/** Lets references find the delivery as `request`. */
+export function scopeOf(request: DeliveryRequest): ValueScope {
+  return { trigger: null, vars: {}, outputs: { request }, nameToId: {} };
+}
+
+/** Whether a body of the content type is the fields of a form. */
+export function isForm(contentType: string | null): boolean {
+  return contentType !== null && FORM_TYPE.test(contentType);
+}
+
+function decode(bytes: Uint8Array, charset: string): string | null {
+  try {
+    return new TextDecoder(charset, { fatal: true }).decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+function parseJson(text: string, problem: string): { value: unknown } | { problem: string } {
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    return { problem };
+  }
+}

@@ -1,0 +1,287 @@
+import { randomUUID } from "node:crypto";
+import type { Principal } from "../auth/principal.js";
+import { BlockError } from "../connectors/define-connector.js";
+import { type Page, type PageRequest, pageWindow } from "../db/page.js";
+import { AppError } from "../errors/app-error.js";
+import { isConnectionLoss } from "../errors/error-body.js";
+import { invalidBody } from "../errors/invalid-body.js";
+import { MAX_BODY_BYTES } from "../http/body-limit.js";
+import type { RunReader } from "../runs/run-reader.js";
+import type { SecretBox } from "../secrets/secret-box.js";
+import { awaitRun, type EndedRun } from "./await-run.js";
+import type { DeliveryRequest } from "./delivery-request.js";
+import { DeliveryRuns, type DeliveryRunsOptions, type KeyedDelivery, KeyHeld } from "./delivery-runs.js";
+import {
+  describeIncoming,
+  type IncomingDelivery,
+  type ReceivedDelivery,
+  readChallenge,
+  readDeliveryKey,
+  readRequest,
+} from "./received-delivery.js";
+import { type Delivery, type DeliveryDetail, toDelivery, toDeliveryDetail } from "./show-delivery.js";
+import * as store from "./store.js";
+import type { DeliveryVerdict } from "./verdicts.js";
+import { verifyDelivery } from "./verify-delivery.js";
+import { isWebhookId, labelOf } from "./webhook-id.js";
+
+/** A webhook that takes deliveries. */
+export type OpenWebhook = store.StoredWebhook;
+
+/** What the sender is told of a delivery that is in order. */
+export type DeliveryAnswer =
+  | { readonly kind: "accepted" | "duplicate"; readonly runId: string; readonly deliveryId: string }
+  | { readonly kind: "filtered"; readonly deliveryId: string }
+  | { readonly kind: "challenge"; readonly challenge: string };
+
+/** A run that was started from what was sent before. */
+export interface Redelivery {
+  readonly runId: string;
+  readonly deliveryId: string;
+  /** The delivery that was delivered again. */
+  readonly repeats: string;
+}
+
+export interface DeliveryServiceOptions extends DeliveryRunsOptions {
+  readonly runReader: Pick<RunReader, "get" | "stream">;
+  readonly box: SecretBox;
+  readonly now: () => Date;
+}
+
+type Outcome = Pick<store.StoredDelivery, "verdict" | "reason"> &
+  Partial<Pick<store.StoredDelivery, "deliveryKey" | "repeats" | "runId">>;
+
+/** How many deliveries of a verdict a webhook keeps; accepted ones are kept as their runs are. */
+const KEPT: Readonly<Record<DeliveryVerdict, number | null>> = {
+  accepted: null,
+  rejected: 100,
+  duplicate: 1_000,
+  filtered: 1_000,
+  failed: 1_000,
+};
+/** Kept of the body of a delivery that cannot be delivered again, in bytes. */
+const EXCERPT_BYTES = 4_096;
+
+/** Deliveries to webhooks: verified, counted once, kept, and turned into runs. */
+export class DeliveryService {
+  readonly #options: DeliveryServiceOptions;
+  readonly #runs: DeliveryRuns;
+
+  constructor(options: DeliveryServiceOptions) {
+    this.#options = options;
+    this.#runs = new DeliveryRuns(options);
+  }
+
+  /** The webhook of a public address. @throws AppError `not_found`, also for one that is switched off. */
+  async open(webhookId: string): Promise<OpenWebhook> {
+    const { db } = this.#options.database;
+    const found = isWebhookId(webhookId) ? await store.findEnabledWebhook(db, webhookId) : null;
+    if (found === null) throw new AppError("not_found", { message: "There is no such webhook." });
+    return found;
+  }
+
+  /**
+   * Takes a delivery. When the answer is `accepted` its run is durable, and no other delivery with the same key starts
+   * one.
+   * @throws AppError `unauthorized` (not verified), `invalid_body` (not readable), `payload_too_large`,
+   * `delivery_failed` and `dispatch_failed` (kept, but no run was started).
+   */
+  async receive(webhook: OpenWebhook, incoming: IncomingDelivery): Promise<DeliveryAnswer> {
+    const now = this.#options.now();
+    const received = describeIncoming(webhook, incoming, now);
+    const { headers, body } = incoming;
+    if (body === null) {
+      await this.#keep(webhook, received, { verdict: "rejected", reason: "The body is larger than 1 MiB." });
+      throw new AppError("payload_too_large", { details: { limitBytes: MAX_BODY_BYTES } });
+    }
+    const mistrust = verifyDelivery(
+      webhook.verification,
+      this.#secretsOf(webhook, now),
+      { headers, body },
+      now,
+    );
+    if (mistrust !== null) {
+      await this.#keep(webhook, received, { verdict: "rejected", reason: mistrust });
+      throw new AppError("unauthorized", { message: "The delivery could not be verified." });
+    }
+    const request = readRequest(received);
+    if ("problem" in request) {
+      await this.#keep(webhook, received, { verdict: "rejected", reason: `The body ${request.problem}.` });
+      throw invalidBody([{ path: ["body"], code: "unreadable_body", message: request.problem }]);
+    }
+    const challenge = readChallenge(webhook, request);
+    if (challenge === null) return this.#take(webhook, received, request);
+    const reason = "Slack asked whether the address answers.";
+    await this.#keep(webhook, received, { verdict: "filtered", reason });
+    return { kind: "challenge", challenge };
+  }
+
+  /** @throws AppError `not_found`; `invalid_body` for a bad cursor. */
+  async list(
+    principal: Principal,
+    { id, ...request }: PageRequest & { readonly id: string; readonly verdict?: DeliveryVerdict | undefined },
+  ): Promise<Page<Delivery>> {
+    const window = pageWindow(request);
+    const { db } = this.#options.database;
+    const [webhook, page] = await Promise.all([
+      store.findWebhook(db, principal.organizationId, id),
+      store.listDeliveries(db, principal.organizationId, id, window, request),
+    ]);
+    if (webhook === null) throw new AppError("not_found");
+    return { ...page, data: page.data.map(toDelivery) };
+  }
+
+  /** @throws AppError `not_found`. */
+  async get(
+    principal: Principal,
+    { id, deliveryId }: { readonly id: string; readonly deliveryId: string },
+  ): Promise<DeliveryDetail> {
+    const { db } = this.#options.database;
+    const found = await store.findDelivery(db, principal.organizationId, id, deliveryId);
+    if (found === null) throw new AppError("not_found");
+    return toDeliveryDetail(found);
+  }
+
+  /**
+   * Starts a run from what was sent, with the webhook's settings of now and past its filter.
+   * @throws AppError `not_found`, `conflict` (never verified, or its key has a run already), `delivery_failed` with
+   * the reason, `dispatch_failed`.
+   */
+  async redeliver(
+    principal: Principal,
+    { id, deliveryId }: { readonly id: string; readonly deliveryId: string },
+  ): Promise<Redelivery> {
+    const { organizationId } = principal;
+    const { db } = this.#options.database;
+    const [webhook, first] = await Promise.all([
+      store.findWebhook(db, organizationId, id),
+      store.findDelivery(db, organizationId, id, deliveryId),
+    ]);
+    if (webhook === null || first === null) throw new AppError("not_found");
+    const request = requireRepeatable(first);
+    const again = { ...first, id: randomUUID(), repeats: first.id, createdAt: this.#options.now() };
+    const prospect = await this.#runs.check(webhook, again, request, principal.id);
+    if (prospect.verdict !== "accepted") throw new AppError("delivery_failed", { message: prospect.reason });
+    // One that started no run yet takes its key, so that the sender's own next try starts none either.
+    const holdsKey = first.verdict !== "accepted" && first.deliveryKey !== null;
+    try {
+      const runId = await this.#runs.start(prospect.run, { ...again, holdsKey });
+      return { runId, deliveryId: again.id, repeats: first.id };
+    } catch (cause) {
+      if (!(cause instanceof KeyHeld)) throw new AppError("dispatch_failed", { cause });
+      throw new AppError("conflict", {
+        message: "A delivery with the same key has started a run meanwhile; deliver that one again.",
+      });
+    }
+  }
+
+  /** How the run of a delivery ended; null when it did not within `waitMs`, or `signal` came first. */
+  awaitRun(
+    { organizationId }: OpenWebhook,
+    runId: string,
+    limits: { readonly waitMs: number; readonly signal: AbortSignal },
+  ): Promise<EndedRun | null> {
+    return awaitRun(this.#options.runReader, { organizationId, runId }, limits);
+  }
+
+  /** A verified delivery: one run per key. */
+  async #take(
+    webhook: OpenWebhook,
+    received: ReceivedDelivery,
+    request: DeliveryRequest,
+  ): Promise<DeliveryAnswer> {
+    const deliveryKey = await this.#readKey(webhook, received, request);
+    const delivery = { ...received, deliveryKey };
+    const [holder, prospect] = await Promise.all([
+      this.#findHolder(webhook, deliveryKey),
+      this.#runs.assess(webhook, delivery, request),
+    ]);
+    if (holder !== null) return this.#answerDuplicate(webhook, delivery, holder);
+    if (prospect.verdict !== "accepted") {
+      if (prospect.verdict === "failed") return this.#fail(webhook, delivery, prospect.reason);
+      await this.#keep(webhook, delivery, prospect);
+      return { kind: "filtered", deliveryId: delivery.id };
+    }
+    try {
+      const holdsKey = deliveryKey !== null;
+      const runId = await this.#runs.start(prospect.run, { ...delivery, repeats: null, holdsKey });
+      return { kind: "accepted", runId, deliveryId: delivery.id };
+    } catch (cause) {
+      const first = cause instanceof KeyHeld ? await this.#findHolder(webhook, deliveryKey) : null;
+      if (first !== null) return this.#answerDuplicate(webhook, delivery, first);
+      if (isConnectionLoss(cause) || cause instanceof AppError) throw cause;
+      await this.#keep(webhook, delivery, { verdict: "failed", reason: "The engine did not take the run." });
+      throw new AppError("dispatch_failed", { cause });
+    }
+  }
+
+  async #readKey(webhook: OpenWebhook, received: ReceivedDelivery, request: DeliveryRequest) {
+    try {
+      return readDeliveryKey(webhook, request);
+    } catch (error) {
+      if (error instanceof BlockError) return this.#fail(webhook, received, error.message);
+      throw error;
+    }
+  }
+
+  async #findHolder({ organizationId, id }: OpenWebhook, deliveryKey: string | null) {
+    if (deliveryKey === null) return null;
+    const { db } = this.#options.database;
+    const holder = await store.findKeyHolder(db, organizationId, id, deliveryKey);
+    return holder?.runId == null ? null : { id: holder.id, runId: holder.runId };
+  }
+
+  async #answerDuplicate(
+    webhook: OpenWebhook,
+    delivery: KeyedDelivery,
+    first: { readonly id: string; readonly runId: string },
+  ): Promise<DeliveryAnswer> {
+    const { id: repeats, runId } = first;
+    await this.#keep(webhook, delivery, { verdict: "duplicate", reason: null, repeats, runId });
+    return { kind: "duplicate", runId, deliveryId: delivery.id };
+  }
+
+  async #fail(webhook: OpenWebhook, delivery: ReceivedDelivery, reason: string): Promise<never> {
+    await this.#keep(webhook, delivery, { verdict: "failed", reason });
+    throw new AppError("delivery_failed");
+  }
+
+  /** Writes a delivery that starts no run and deletes the oldest where there are too many. */
+  async #keep(webhook: OpenWebhook, received: ReceivedDelivery, outcome: Outcome): Promise<void> {
+    const { organizationId, id } = webhook;
+    const { db } = this.#options.database;
+    const { verdict } = outcome;
+    const isRepeatable = verdict === "filtered" || verdict === "failed";
+    await store.insertDelivery(db, organizationId, {
+      deliveryKey: null,
+      repeats: null,
+      runId: null,
+      holdsKey: false,
+      ...received,
+      ...outcome,
+      body: isRepeatable ? received.body : received.body.subarray(0, EXCERPT_BYTES),
+    });
+    const keep = KEPT[verdict];
+    if (keep !== null) await store.trimDeliveries(db, organizationId, id, { verdict, keep });
+  }
+
+  #secretsOf(webhook: OpenWebhook, now: Date): string[] {
+    const { secret, previousSecret, previousSecretEndsAt } = webhook;
+    const hasPrevious = previousSecretEndsAt !== null && previousSecretEndsAt > now;
+    const sealed = [secret, hasPrevious ? previousSecret : null].filter((each) => each !== null);
+    return sealed.map((each) => this.#options.box.open(labelOf(webhook), each));
+  }
+}
+
+function requireRepeatable(delivery: store.StoredDelivery): DeliveryRequest {
+  const { verdict, repeats } = delivery;
+  if (verdict === "rejected" || verdict === "duplicate") {
+    const remedy = verdict === "rejected" ? "let the sender send it again" : `deliver ${repeats} again`;
+    throw new AppError("conflict", {
+      message: `A ${verdict} delivery cannot be delivered again; ${remedy}.`,
+    });
+  }
+  const request = readRequest(delivery);
+  if ("problem" in request) throw new AppError("conflict", { message: `The body ${request.problem}.` });
+  return request;
+}

@@ -1,0 +1,89 @@
+import { createHash, randomUUID } from "node:crypto";
+import { resolveValue } from "../engine/resolve-values.js";
+import { findUnsafeInput } from "../errors/unsafe-input.js";
+import { type DeliveryRequest, openHeaders, readBody, readParameters, scopeOf } from "./delivery-request.js";
+import type { StoredDelivery, StoredWebhook } from "./store.js";
+import { defaultDeliveryKey } from "./verification.js";
+import type { DeliveryHeaders } from "./verify-delivery.js";
+
+/** A delivery as it came in. */
+export interface IncomingDelivery {
+  readonly headers: DeliveryHeaders;
+  readonly query: URLSearchParams;
+  /** As it was sent; null when it was larger than what is read. */
+  readonly body: Buffer | null;
+  readonly remoteAddress: string | null;
+}
+
+/** What is kept of a delivery whatever becomes of it. */
+export type ReceivedDelivery = Pick<
+  StoredDelivery,
+  | "id"
+  | "webhookId"
+  | "contentType"
+  | "headers"
+  | "query"
+  | "body"
+  | "bodyBytes"
+  | "remoteAddress"
+  | "createdAt"
+>;
+
+const MAX_KEY_LENGTH = 255;
+
+/** Gives a delivery its id and takes credentials and signatures out of its headers. */
+export function describeIncoming(
+  webhook: StoredWebhook,
+  { headers, query, body, remoteAddress }: IncomingDelivery,
+  now: Date,
+): ReceivedDelivery {
+  return {
+    id: randomUUID(),
+    webhookId: webhook.id,
+    contentType: headers["content-type"]?.[0] ?? null,
+    headers: openHeaders(headers, webhook.verification),
+    query: readParameters(query),
+    body: body ?? Buffer.alloc(0),
+    bodyBytes: body?.length ?? 0,
+    remoteAddress,
+    createdAt: now,
+  };
+}
+
+/** Reads what was sent; a `problem` is the end of a sentence about it. */
+export function readRequest({
+  headers,
+  query,
+  body,
+  contentType,
+}: ReceivedDelivery): DeliveryRequest | { readonly problem: string } {
+  const content = readBody(body, contentType);
+  if ("problem" in content) return content;
+  const request = { headers, query, body: content.value };
+  const unsafe = findUnsafeInput(request);
+  return unsafe === null ? request : { problem: unsafe.message };
+}
+
+/**
+ * The sender's own id of a delivery, or null; a long one is replaced by its digest.
+ * @throws BlockError `value_too_large`.
+ */
+export function readDeliveryKey(webhook: StoredWebhook, request: DeliveryRequest): string | null {
+  const templates =
+    webhook.deliveryKey === null ? defaultDeliveryKey(webhook.verification) : [webhook.deliveryKey];
+  for (const template of templates) {
+    const found = resolveValue(template, scopeOf(request));
+    if (typeof found !== "string" && typeof found !== "number") continue;
+    const key = String(found);
+    if (key === "") continue;
+    return key.length > MAX_KEY_LENGTH ? `sha256:${createHash("sha256").update(key).digest("hex")}` : key;
+  }
+  return null;
+}
+
+/** The text that Slack wants back when it is given the address; null for any other delivery. */
+export function readChallenge({ verification }: StoredWebhook, { body }: DeliveryRequest): string | null {
+  if (verification.type !== "slack" || typeof body !== "object" || body === null) return null;
+  const isChallenge = "type" in body && body.type === "url_verification";
+  return isChallenge && "challenge" in body && typeof body.challenge === "string" ? body.challenge : null;
+}
