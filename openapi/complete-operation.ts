@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { oas31 } from "zod-openapi";
 import { type HeaderName, type parameters, securitySchemes } from "./document-components.js";
 import { errorCodesOf, errorResponses } from "./error-responses.js";
-import type { Operation } from "./operations.js";
+import { isStream, type Operation } from "./operations.js";
 
 type Responses = Record<string, oas31.ResponseObject>;
 
@@ -63,15 +63,18 @@ function describeBody(
   };
 }
 
-function headerParameters({ meta }: Operation): oas31.ReferenceObject[] {
+function headerParameters(operation: Operation): oas31.ReferenceObject[] {
+  const { meta } = operation;
   const names: (keyof typeof parameters)[] = [
     ...(meta.rest?.readsIfMatch === true ? (["IfMatch"] as const) : []),
     ...(meta.rest?.readsIdempotencyKey === true ? (["IdempotencyKey"] as const) : []),
+    ...(isStream(operation) ? (["LastEventId"] as const) : []),
   ];
   return names.map((name) => ({ $ref: `#/components/parameters/${name}` }));
 }
 
-function successResponse(generated: oas31.OperationObject, { meta }: Operation): Responses {
+function successResponse(generated: oas31.OperationObject, operation: Operation): Responses {
+  const { meta } = operation;
   const status = meta.rest?.status ?? 200;
   const headers = headerReferences([
     "x-request-id",
@@ -85,7 +88,13 @@ function successResponse(generated: oas31.OperationObject, { meta }: Operation):
   if (status === 204) return { [status]: response };
   const example = meta.examples?.output;
   const schema = generatedSchema(generated);
-  const content = { "application/json": { schema, ...(example === undefined ? {} : { example }) } };
+  const media = { schema, ...(example === undefined ? {} : { example }) };
+  if (isStream(operation)) {
+    const over = { description: "Nothing follows the event that Last-Event-ID names.", headers };
+    return { [status]: { ...response, content: { "text/event-stream": media } }, 204: over };
+  }
+  const plain = Object.values(meta.rest?.formats ?? {}).map((type) => [type, { schema: { type: "string" } }]);
+  const content = { "application/json": media, ...Object.fromEntries(plain) };
   return { [status]: { ...response, content } };
 }
 

@@ -24,7 +24,7 @@ export const headers = {
     schema: { type: "string" },
   },
   ETag: {
-    description: "Version of the workflow in double quotes, for If-Match.",
+    description: "Version of the resource in double quotes, for If-Match.",
     schema: { type: "string" },
     example: '"7"',
   },
@@ -54,8 +54,16 @@ export const parameters = {
     in: "header",
     required: false,
     description:
-      "Your own key, such as order-1042: same key, same input, same run. Scoped to the organization and the workflow.",
+      "Your own key, such as order-1042: same key and same input, done once, same answer. Scoped to the organization, for runs to the workflow too.",
     schema: { type: "string", minLength: 1, maxLength: 255 },
+  },
+  LastEventId: {
+    name: "Last-Event-ID",
+    in: "header",
+    required: false,
+    description:
+      "Id of the last event that you have; an EventSource sends it by itself when it connects again.",
+    schema: { type: "string", maxLength: 8_000 },
   },
 } as const satisfies Record<string, oas31.ParameterObject>;
 
@@ -65,6 +73,10 @@ export const tagDescriptions: Readonly<Record<string, string>> = {
   runs: "Start runs, watch them, cancel them.",
   schedules: "Start runs by the clock.",
   connectors: "The block types that workflows may use.",
+  secrets: "Values that blocks use and nobody sees.",
+  signals: "Tell runs that something has happened.",
+  approvals: "Questions that runs ask people.",
+  webhooks: "Start runs by what others send.",
   errors: "The stable error codes.",
   auth: "Accounts, sessions, organizations and API keys. Errors here have the shape {code, message}.",
   platform: "Health, metrics and this document.",

@@ -6,7 +6,7 @@ import type { oas31 } from "zod-openapi";
 import { authPaths } from "../server/auth/auth-openapi.js";
 import { completeOperation } from "./complete-operation.js";
 import { headers, parameters, securitySchemes, tagDescriptions } from "./document-components.js";
-import { listOperations, type Operation, REST_PREFIX } from "./operations.js";
+import { isStream, listOperations, listStreams, type Operation, REST_PREFIX } from "./operations.js";
 import { platformPaths } from "./platform-paths.js";
 import { tidyComponents, tidySchemas } from "./tidy-schemas.js";
 
@@ -27,7 +27,7 @@ const info = {
  * and the error table, beside the routes that are no procedures. The same router gives the same document.
  */
 export function buildDocument(router: AnyTRPCRouter): oas31.OpenAPIObject {
-  const operations = listOperations(router);
+  const operations = [...listOperations(router), ...listStreams(router)];
   const generated = generateOpenApiDocument(documentedRouter(operations), {
     title: info.title,
     version: info.version,
@@ -57,7 +57,8 @@ export function buildDocument(router: AnyTRPCRouter): oas31.OpenAPIObject {
 
 /** Procedures with their full REST path, and without the fields that are headers over REST. */
 function documentedRouter(operations: readonly Operation[]): OpenApiRouter {
-  const procedures = operations.map(({ procedurePath, procedure, meta, inputShape }) => {
+  const procedures = operations.map((operation) => {
+    const { procedurePath, procedure, meta, inputShape } = operation;
     const { openapi } = meta;
     const documented = {
       ...meta,
@@ -65,9 +66,11 @@ function documentedRouter(operations: readonly Operation[]): OpenApiRouter {
     };
     const { expectedVersion: _, ...shape } = inputShape;
     const inputs = meta.rest?.readsIfMatch === true ? [z.object(shape)] : procedure._def.inputs;
+    // The generator knows no streams: to it one is a query that answers with a text.
+    const stream = isStream(operation) ? { type: "query", output: z.string() } : {};
     return [
       procedurePath,
-      { _def: { ...procedure._def, meta: documented, inputs } } as unknown as AnyTRPCProcedure,
+      { _def: { ...procedure._def, meta: documented, inputs, ...stream } } as unknown as AnyTRPCProcedure,
     ];
   });
   return { _def: { procedures: Object.fromEntries(procedures) } } as unknown as OpenApiRouter;

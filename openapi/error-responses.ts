@@ -68,6 +68,7 @@ const details: Record<DetailName, Detail> = {
   limitBytes: integer(1_048_576),
   limit: { schema: { type: "number" }, example: 500 },
   runId: { schema: { type: "string" }, example: "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b4e" },
+  signalId: { schema: { type: "string" }, example: "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b50" },
 };
 
 /** Codes that an operation can answer: its own and those of its kind. */

@@ -6,8 +6,9 @@ import type { RestMeta } from "../router/trpc.js";
 import { AppError } from "../server/errors/app-error.js";
 import type { ContextFactory } from "../server/http/context.js";
 import { factsOf } from "../server/http/request-facts.js";
-import { createOperationFinder, listOperations, REST_PREFIX } from "./operations.js";
+import { createOperationFinder, isStream, listOperations, listStreams, REST_PREFIX } from "./operations.js";
 import { type BodyReader, createBodyReader } from "./rest-body.js";
+import { answerPlain, answerStream, plainFormatOf } from "./rest-call.js";
 import { createRestRouter } from "./rest-router.js";
 
 /**
@@ -16,7 +17,7 @@ import { createRestRouter } from "./rest-router.js";
  */
 export function createRestFacade(router: AnyTRPCRouter, createContext: ContextFactory): RequestHandler {
   const operations = listOperations(router);
-  const finder = createOperationFinder(operations);
+  const finder = createOperationFinder([...operations, ...listStreams(router)]);
   const restMeta = new Map(operations.map(({ procedurePath, meta }) => [procedurePath, meta.rest ?? {}]));
   const readBody = createBodyReader();
   const restRequests = new WeakMap<Request, RestRequest>();
@@ -34,11 +35,19 @@ export function createRestFacade(router: AnyTRPCRouter, createContext: ContextFa
   return async (req, res, next) => {
     const url = urlOf(req);
     if (url === null) return next(new AppError("not_found"));
-    if (req.method === "HEAD") req.method = "GET";
+    const isHead = req.method === "HEAD";
+    if (isHead) req.method = "GET";
     const operation = finder.find(req.method, url.pathname);
     if (operation === undefined) return answerOtherMethod(finder.methodsOf(url.pathname), req, res, next);
     factsOf(res).route = `${REST_PREFIX}${operation.path}`;
-    restRequests.set(req, readRestRequest(req, res, url, readBody));
+    const rest = readRestRequest(req, res, url, readBody);
+    const format = plainFormatOf(operation, rest.query);
+    if (isStream(operation) || format !== null) {
+      const call = { operation, context: createContext(req, res, rest), pathname: url.pathname, isHead };
+      await (format === null ? answerStream(call, req, res) : answerPlain(call, format, res));
+      return;
+    }
+    restRequests.set(req, rest);
     hideBody(req);
     await handle(req, res);
   };

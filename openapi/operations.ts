@@ -22,12 +22,26 @@ export interface Operation {
   readonly inputShape: Readonly<Record<string, z.core.$ZodType>>;
 }
 
-/** Every procedure of the router that declares a REST path, in order of declaration; subscriptions are left out. */
+/** Every query and mutation of the router that declares a REST path, in order of declaration. */
 export function listOperations(router: AnyTRPCRouter): Operation[] {
+  return listDeclared(router).filter((operation) => !isStream(operation));
+}
+
+/** Every subscription of the router that declares a REST path: over REST it is a stream of server-sent events. */
+export function listStreams(router: AnyTRPCRouter): Operation[] {
+  return listDeclared(router).filter(isStream);
+}
+
+/** Whether the operation answers with a stream of events. */
+export function isStream({ procedure }: Operation): boolean {
+  return procedure._def.type === "subscription";
+}
+
+function listDeclared(router: AnyTRPCRouter): Operation[] {
   const procedures: Record<string, AnyTRPCProcedure> = router._def.procedures;
   return Object.entries(procedures).flatMap(([procedurePath, procedure]) => {
     const meta = procedure._def.meta as Meta | undefined;
-    if (meta?.openapi === undefined || procedure._def.type === "subscription") return [];
+    if (meta?.openapi === undefined) return [];
     const { method, path } = meta.openapi;
     return {
       procedurePath,

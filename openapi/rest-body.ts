@@ -1,7 +1,7 @@
 import { TRPCError } from "@trpc/server";
-import express, { type Request, type RequestHandler, type Response } from "express";
+import type { Request, Response } from "express";
 import { AppError } from "../server/errors/app-error.js";
-import { MAX_BODY_BYTES } from "../server/http/body-limit.js";
+import { createRawBodyReader } from "../server/http/raw-body.js";
 
 /** Reads JSON bodies of requests. */
 export type BodyReader = (
@@ -15,27 +15,13 @@ export type BodyReader = (
  * It rejects with `invalid_body` (not JSON, not an object, another content type) and `payload_too_large`.
  */
 export function createBodyReader(): BodyReader {
-  const readRaw = express.raw({ type: () => true, limit: MAX_BODY_BYTES });
+  const readRaw = createRawBodyReader();
   return async (req, res, contentType) => {
-    await readBytes(readRaw, req, res);
-    const bytes: unknown = req.body;
-    if (!Buffer.isBuffer(bytes) || bytes.length === 0) return {};
-    return parseObject(bytes, contentType ?? "");
-  };
-}
-
-function readBytes(readRaw: RequestHandler, req: Request, res: Response): Promise<void> {
-  return new Promise((resolve, reject) => {
-    readRaw(req, res, (cause?: unknown) => {
-      if (cause === undefined) resolve();
-      else
-        reject(
-          isTooLarge(cause)
-            ? new AppError("payload_too_large", { details: { limitBytes: MAX_BODY_BYTES } })
-            : unreadable(cause),
-        );
+    const bytes = await readRaw(req, res).catch((cause: unknown) => {
+      throw cause instanceof AppError ? cause : unreadable(cause);
     });
-  });
+    return bytes.length === 0 ? {} : parseObject(bytes, contentType ?? "");
+  };
 }
 
 const JSON_TYPE = /^application\/(?:[\w.!#$&^-]+\+)?json\s*(?:;|$)/i;
@@ -57,10 +43,6 @@ function parseObject(bytes: Buffer, contentType: string): Record<string, unknown
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function isTooLarge(cause: unknown): boolean {
-  return cause instanceof Error && "type" in cause && cause.type === "entity.too.large";
 }
 
 /** The error that tRPC raises for such a body, so that both doors answer alike. */

@@ -5,7 +5,7 @@ import { procedure, router } from "./trpc.js";
 const transformSummary = {
   type: "transform",
   name: "Transform",
-  description: "Builds a JSON value from a template with references, without any side effect.",
+  description: "Makes a JSON value from a template or an expression, without any side effect.",
   category: "data",
   kind: "compute",
 };
@@ -15,11 +15,14 @@ const transformDetail = {
   params: {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     type: "object",
-    properties: { template: { title: "Template" } },
-    required: ["template"],
+    properties: { template: { title: "Template" }, expression: { title: "Expression", type: "string" } },
   },
-  subBlocks: [{ id: "template", title: "Template", type: "code", required: true, isSecretCapable: false }],
-  outputs: { result: { type: "any", description: "The template with every reference resolved." } },
+  subBlocks: [
+    { id: "template", title: "Template", type: "code", required: false, isSecretCapable: false },
+    { id: "expression", title: "Expression", type: "expression", required: false, isSecretCapable: false },
+  ],
+  outputs: { result: { type: "any", description: "The filled template, or the value of the expression." } },
+  handles: null,
   examples: [{ title: "Pick and greet", params: { template: { greeting: "Hello {{trigger.name}}!" } } }],
 };
 

@@ -1,8 +1,12 @@
+import { approvalsRouter } from "./approvals.js";
 import { connectorsRouter } from "./connectors.js";
 import { errorsRouter } from "./errors.js";
 import { runsRouter } from "./runs.js";
 import { adminRouter, schedulesRouter } from "./schedules.js";
+import { secretsRouter } from "./secrets.js";
+import { signalsRouter } from "./signals.js";
 import { router } from "./trpc.js";
+import { webhooksRouter } from "./webhooks.js";
 import { workflowsRouter } from "./workflows.js";
 
 /** Every operation of Flowkeep; REST, OpenAPI and the typed client follow from it. */
@@ -12,6 +16,10 @@ export const appRouter = router({
   runs: runsRouter,
   schedules: schedulesRouter,
   admin: adminRouter,
+  secrets: secretsRouter,
+  signals: signalsRouter,
+  approvals: approvalsRouter,
+  webhooks: webhooksRouter,
   errors: errorsRouter,
 });
 

@@ -1,6 +1,8 @@
+import { diagramTypes } from "../server/diagrams/formats.js";
 import { Nothing } from "./schemas/common.js";
+import { Diagram, exampleDiagram } from "./schemas/diagram.js";
 import * as schemas from "./schemas/run.js";
-import { procedure, router } from "./trpc.js";
+import { procedure, router, withIds } from "./trpc.js";
 
 const tags = ["runs"];
 const exampleSummary = {
@@ -13,12 +15,29 @@ const exampleSummary = {
   startedAt: "2026-11-22T09:00:00.010Z",
   finishedAt: "2026-11-22T09:00:00.025Z",
 };
+const settled = { state: "completed", attempts: 1, finishedAt: "2026-11-22T09:00:00.014Z" };
 const exampleRun = {
   ...exampleSummary,
+  blocks: {
+    start: { ...settled, startedAt: "2026-11-22T09:00:00.011Z" },
+    greet: { ...settled, startedAt: "2026-11-22T09:00:00.012Z" },
+  },
   input: { name: "Ada" },
   output: { outputs: { start: { name: "Ada" }, greet: { result: "Hello Ada" } } },
   error: null,
 };
+
+const exampleEvents = [
+  "event: block",
+  "id: running.c1.r1",
+  'data: {"type":"block","blockId":"start","state":"completed","attempts":1,"startedAt":"2026-11-22T09:00:00.011Z","finishedAt":"2026-11-22T09:00:00.014Z"}',
+  "",
+  "event: end",
+  "id: end.c1*2",
+  'data: {"type":"end","state":"completed","error":null}',
+  "",
+  "",
+].join("\n");
 
 export const runsRouter = router({
   get: procedure
@@ -30,14 +49,14 @@ export const runsRouter = router({
         path: "/runs/{runId}",
         operationId: "getRun",
         summary: "Get a run",
-        description: "State, input, output and error of a run.",
+        description: "State, input, output and error of a run, and how each of its blocks stands.",
         tags,
       },
       examples: { output: exampleRun },
     })
     .input(schemas.RunIdInput)
     .output(schemas.Run)
-    .query(({ ctx, input }) => ctx.services.runs.get(ctx.principal, input.runId)),
+    .query(({ ctx, input }) => ctx.services.runReader.get(ctx.principal, input.runId)),
 
   list: procedure
     .meta({
@@ -65,7 +84,8 @@ export const runsRouter = router({
         path: "/runs/{runId}/logs",
         operationId: "listRunLogs",
         summary: "List the step attempts of a run",
-        description: "Oldest first: what each block did, how often and with which result.",
+        description:
+          "Oldest first: what each block did, with which parameters and which result, how long it took and what it logged.",
         tags,
       },
       examples: {
@@ -75,13 +95,17 @@ export const runsRouter = router({
               id: "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b4f",
               name: "greet",
               blockId: "greet",
-              kind: "function",
+              kind: "block",
               status: "completed",
               attempt: 1,
+              item: null,
+              input: { template: "Hello Ada" },
               output: { result: "Hello Ada" },
               error: null,
+              lines: [],
               startedAt: "2026-11-22T09:00:00.012Z",
               finishedAt: "2026-11-22T09:00:00.014Z",
+              durationMs: 2,
             },
           ],
           pagination: { next: null, prev: null },
@@ -90,7 +114,7 @@ export const runsRouter = router({
     })
     .input(schemas.ListLogsInput)
     .output(schemas.LogPage)
-    .query(({ ctx, input }) => ctx.services.runs.logs(ctx.principal, input)),
+    .query(({ ctx, input }) => ctx.services.runReader.logs(ctx.principal, input)),
 
   cancel: procedure
     .meta({
@@ -110,4 +134,46 @@ export const runsRouter = router({
     .input(schemas.RunIdInput)
     .output(Nothing)
     .mutation(({ ctx, input }) => ctx.services.runs.cancel(ctx.principal, input.runId)),
+
+  diagram: procedure
+    .meta({
+      permission: "runs:read",
+      errors: ["not_found"],
+      openapi: {
+        method: "GET",
+        path: "/runs/{runId}/diagram",
+        operationId: "getRunDiagram",
+        summary: "Draw a run",
+        description: "A picture of the version that the run is pinned to, with how each block stands.",
+        tags,
+      },
+      rest: { formats: diagramTypes },
+      examples: { output: exampleDiagram },
+    })
+    .input(schemas.RunDiagramInput)
+    .output(Diagram)
+    .query(({ ctx, input }) => ctx.services.diagrams.ofRun(ctx.principal, input)),
+
+  stream: procedure
+    .meta({
+      permission: "runs:read",
+      errors: ["not_found"],
+      openapi: {
+        method: "GET",
+        path: "/runs/{runId}/stream",
+        operationId: "streamRun",
+        summary: "Watch a run",
+        description: [
+          "Server-sent events, beginning with how the run stands: `run` (its state), `block` (one block with state, attempts and instants) and `end`, after which the server closes.",
+          "Each has an id; a client that sends the last one as Last-Event-ID is told exactly what has changed since, and one that has seen the end gets 204. Events tell states: one that came and went between two looks is passed over.",
+          "A comment is sent every 15 s, and the server ends the connection after 10 minutes so that the client comes again.",
+        ].join("\n\n"),
+        tags,
+      },
+      examples: { output: exampleEvents },
+    })
+    .input(schemas.StreamInput)
+    .subscription(async ({ ctx, input, signal }) =>
+      withIds(await ctx.services.runReader.stream(ctx.principal, input, signal)),
+    ),
 });

@@ -1,4 +1,4 @@
-import { initTRPC, type TRPCError } from "@trpc/server";
+import { initTRPC, type TRPCError, tracked } from "@trpc/server";
 import type { OpenApiMeta } from "trpc-to-openapi";
 import { z } from "zod";
 import type { Permission } from "../server/auth/principal.js";
@@ -6,8 +6,8 @@ import { AppError } from "../server/errors/app-error.js";
 import { toErrorBody } from "../server/errors/error-body.js";
 import type { ErrorCode } from "../server/errors/error-table.js";
 import { invalidBody } from "../server/errors/invalid-body.js";
+import { findUnsafeInput } from "../server/errors/unsafe-input.js";
 import type { Context } from "./context.js";
-import { findUnsafeInput } from "./unsafe-input.js";
 
 /** How the REST facade answers a success, where it differs from `200` with the output as body. */
 export interface RestMeta {
@@ -21,7 +21,12 @@ export interface RestMeta {
   readonly readsIfMatch?: boolean;
   /** `Idempotency-Key` is read into `idempotencyKey`. */
   readonly readsIdempotencyKey?: boolean;
+  /** Media types by what `format` in the query may be: the answer is that field of the output alone, as it is. */
+  readonly formats?: Readonly<Record<string, string>>;
 }
+
+/** How streams behave on both doors, in milliseconds: what keeps them alive, and when clients are to come again. */
+export const STREAM_TIMES = { heartbeatMs: 15_000, longestMs: 600_000 } as const;
 
 /** What a procedure declares beside its schemas. */
 export type Meta = OpenApiMeta<{
@@ -39,6 +44,12 @@ const t = initTRPC
   .meta<Meta>()
   .create({
     isDev: false,
+    sse: {
+      ping: { enabled: true, intervalMs: STREAM_TIMES.heartbeatMs },
+      client: { reconnectAfterInactivityMs: 3 * STREAM_TIMES.heartbeatMs },
+      // Credentials are looked at when a stream begins, so it is made to begin again.
+      maxDurationMs: STREAM_TIMES.longestMs,
+    },
     /** Puts the table's code, status and details under `data`; nothing internal gets out. */
     errorFormatter: ({ shape, error, ctx }) => {
       const { status, body } = toErrorBody(error, ctx?.requestId ?? null);
@@ -49,6 +60,11 @@ const t = initTRPC
       };
     },
   });
+
+/** Events with their ids, so that a client that comes back goes on behind the last one that it has. */
+export async function* withIds<Event>(events: AsyncIterable<{ readonly id: string; readonly event: Event }>) {
+  for await (const { id, event } of events) yield tracked(id, event);
+}
 
 export const router = t.router;
 export const createCallerFactory = t.createCallerFactory;

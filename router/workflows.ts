@@ -1,4 +1,6 @@
+import { diagramTypes } from "../server/diagrams/formats.js";
 import { Nothing } from "./schemas/common.js";
+import { Diagram, exampleDiagram } from "./schemas/diagram.js";
 import * as schemas from "./schemas/workflow.js";
 import { procedure, router } from "./trpc.js";
 
@@ -125,7 +127,7 @@ export const workflowsRouter = router({
         operationId: "editWorkflow",
         summary: "Apply edit operations",
         description:
-          "Applies a batch in order to the newest version under its lock. A bad operation is skipped and explained, the others land; a batch that changes nothing leaves the version as it was.",
+          "Applies a batch in order to the newest version under its lock. A bad operation is skipped and explained, the others land; a batch that changes nothing leaves the version as it was. add, update and remove change blocks, connect and disconnect connections, and configure {settings?, variables?, metadata?} what concerns the whole workflow, key by key; null removes a key.",
         tags,
       },
       rest: { hasEtag: true, readsIfMatch: true },
@@ -209,6 +211,25 @@ export const workflowsRouter = router({
     .input(schemas.VersionInput)
     .output(schemas.WorkflowVersion)
     .query(({ ctx, input }) => ctx.services.workflows.getVersion(ctx.principal, input)),
+
+  diagram: procedure
+    .meta({
+      permission: "workflows:read",
+      errors: ["not_found"],
+      openapi: {
+        method: "GET",
+        path: "/workflows/{id}/diagram",
+        operationId: "getWorkflowDiagram",
+        summary: "Draw a workflow",
+        description: "A picture of the newest version, or of a numbered one.",
+        tags,
+      },
+      rest: { formats: diagramTypes },
+      examples: { output: exampleDiagram },
+    })
+    .input(schemas.WorkflowDiagramInput)
+    .output(Diagram)
+    .query(({ ctx, input }) => ctx.services.diagrams.ofWorkflow(ctx.principal, input)),
 
   restore: procedure
     .meta({

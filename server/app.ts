@@ -4,10 +4,12 @@ import { serveDocument } from "../openapi/document.js";
 import { createRestFacade } from "../openapi/express-bridge.js";
 import { REST_PREFIX } from "../openapi/operations.js";
 import { createSwaggerUi } from "../openapi/swagger.js";
+import { createApprovalDoor } from "./http/approval-door.js";
 import { createContextFactory } from "./http/context.js";
 import { allowOrigins } from "./http/cors.js";
 import { handleErrors, refuseUnknownPath } from "./http/error-handler.js";
 import { createHealth, createReadiness, type ReadinessChecks } from "./http/health.js";
+import { createHookDoor } from "./http/hook-door.js";
 import type { Metrics } from "./http/metrics.js";
 import { nameRoute, openRequestFacts } from "./http/request-facts.js";
 import { logRequests } from "./http/request-log.js";
@@ -51,6 +53,12 @@ export function createApp(services: Services, parts: AppParts): Express {
   app.use("/api/auth", nameRoute("/api/auth"), forbidCaching(), parts.authRoutes);
   app.use("/trpc", nameRoute("/trpc"), forbidCaching(), createTrpcDoor(router, createContext, logger));
   app.use(REST_PREFIX, nameRoute(REST_PREFIX), forbidCaching(), createRestFacade(router, createContext));
+
+  app.post("/hooks/:hookId", nameRoute("/hooks/{hookId}"), forbidCaching(), createHookDoor(services));
+
+  const approvalDoor = createApprovalDoor(services);
+  app.use("/approve/:token", nameRoute("/approve/{token}"), forbidCaching());
+  app.route("/approve/:token").get(approvalDoor.show).post(approvalDoor.decide);
 
   app.get("/openapi.json", nameRoute("/openapi.json"), serveDocument(router));
   app.use("/docs", nameRoute("/docs"), createSwaggerUi());

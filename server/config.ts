@@ -4,6 +4,17 @@ const flag = z.enum(["true", "false"]).transform((value) => value === "true");
 const wholeNumber = (min: number, max: number) =>
   z.string().regex(/^\d+$/, "must be a whole number").transform(Number).pipe(z.int().min(min).max(max));
 
+/** A key as `id:base64`; the id is what rows carry, the key is 32 bytes. */
+const secretKey = z.string().transform((text, context) => {
+  const [, id, key] = /^([A-Za-z0-9_-]{1,40}):([A-Za-z0-9+/]{43}=)$/.exec(text) ?? [];
+  if (id !== undefined && key !== undefined) return { id, key };
+  context.addIssue({
+    code: "custom",
+    message: "each key must be id:base64 of 32 bytes, such as those of `openssl rand -base64 32`",
+  });
+  return z.NEVER;
+});
+
 /** Every setting, by its environment variable. An empty variable counts as absent. */
 const Environment = z.object({
   PORT: wholeNumber(0, 65_535).default(3000),
@@ -33,6 +44,19 @@ const Environment = z.object({
         .filter((path) => path !== ""),
     )
     .default([]),
+  SECRETS_KEYS: z
+    .string()
+    .transform((value) => value.split(",").map((key) => key.trim()))
+    .pipe(z.array(secretKey))
+    .refine(
+      (keys) => new Set(keys.map(({ id }) => id)).size === keys.length,
+      "two keys have the same id; give each its own",
+    )
+    .default([]),
+  SLACK_API_URL: z
+    .url({ protocol: /^https?$/ })
+    .transform((url) => url.replace(/\/*$/, "/"))
+    .default("https://slack.com/api/"),
   HTTP_ALLOW_PRIVATE: flag.default(false),
   SHUTDOWN_GRACE_MS: wholeNumber(0, 600_000).default(20_000),
   VERSION_LABEL: z.string().max(100).default("dev"),
@@ -64,6 +88,10 @@ export interface Config {
   /** Most connections of each pool. */
   readonly databasePoolSize: number;
   readonly connectorModules: readonly string[];
+  /** Keys of the organizations' secrets, Base64; the first encrypts. Empty: one is derived from the auth secret. */
+  readonly secretsKeys: readonly { readonly id: string; readonly key: string }[];
+  /** Where the `slack` block calls, with a slash at the end. */
+  readonly slackApiUrl: string;
   readonly httpAllowPrivate: boolean;
   /** Time running steps get to finish on shutdown, in milliseconds. */
   readonly shutdownGraceMs: number;
@@ -109,6 +137,8 @@ export function readConfig(environment: NodeJS.ProcessEnv): Config {
     workerConcurrency: values.WORKER_CONCURRENCY,
     databasePoolSize: values.DATABASE_POOL_SIZE,
     connectorModules: values.CONNECTORS,
+    secretsKeys: values.SECRETS_KEYS,
+    slackApiUrl: values.SLACK_API_URL,
     httpAllowPrivate: values.HTTP_ALLOW_PRIVATE,
     shutdownGraceMs: values.SHUTDOWN_GRACE_MS,
     versionLabel: values.VERSION_LABEL,

@@ -13,6 +13,8 @@ import { createRuntime } from "./services.js";
 /** How long open requests may take to end on shutdown before their connections are cut, in milliseconds. */
 const REQUEST_GRACE_MS = 5_000;
 
+/** What must end before open requests can. */
+const beforeClosing: (() => void)[] = [];
 /** What was started, newest last; stopped in the opposite order. */
 const stops: (() => Promise<void>)[] = [];
 
@@ -38,6 +40,7 @@ async function main(): Promise<void> {
     now: () => new Date(),
   });
   stops.push(() => runtime.stop());
+  beforeClosing.push(() => runtime.endStreams());
   await runtime.start();
   server.removeAllListeners("request");
   server.on("request", createApp(runtime.services, { ...runtime, router: appRouter }));
@@ -78,6 +81,7 @@ function shutdownOnce(server: Server, logger: Logger): () => void {
   let isStopping = false;
   const drain = async () => {
     logger.info("Shutting down.");
+    for (const end of beforeClosing) end();
     await closeServer(server);
     for (const stop of stops.reverse()) await stop();
     logger.info("Stopped.");

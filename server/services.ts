@@ -1,23 +1,45 @@
 import type { RequestHandler } from "express";
 import type { Logger } from "pino";
+import { ApprovalService } from "./approvals/service.js";
 import { createAuth } from "./auth/auth.js";
 import { createAuthRoutes } from "./auth/auth-routes.js";
 import { createIdentity, type Identity } from "./auth/identity.js";
 import { trustedOrigins } from "./auth/origin.js";
-import { createRateLimit, type RateLimit } from "./auth/rate-limit.js";
+import {
+  type AddressRateLimit,
+  createAddressRateLimit,
+  createRateLimit,
+  createWebhookRateLimit,
+  type RateLimit,
+  type WebhookRateLimit,
+} from "./auth/rate-limit.js";
 import type { Config } from "./config.js";
-import { builtinConnectors } from "./connectors/builtin/index.js";
+import { awaitingConnectors, builtinConnectors } from "./connectors/builtin/index.js";
 import { type Catalogue, createCatalogue } from "./connectors/catalogue.js";
 import { loadConnectors } from "./connectors/load-connectors.js";
 import { openDatabase } from "./db/client.js";
 import { migrationState } from "./db/migrate.js";
-import { createEngine } from "./engine/engine.js";
+import { DiagramService } from "./diagrams/service.js";
+import { createEngine, type Engine } from "./engine/engine.js";
+import { createExpressions } from "./expressions/expressions.js";
+import { measureFirings } from "./http/firing-metrics.js";
 import type { ReadinessChecks } from "./http/health.js";
 import { createMetrics, type Metrics } from "./http/metrics.js";
+import { ChildRuns } from "./runs/child-runs.js";
+import { keepDocuments } from "./runs/document-cache.js";
+import { FailureRuns } from "./runs/failure-runs.js";
 import { createRunLoader } from "./runs/load-run.js";
+import { RunChanges } from "./runs/run-changes.js";
+import { RunReader } from "./runs/run-reader.js";
 import { RunService } from "./runs/service.js";
 import { type Scheduler, startScheduler } from "./schedules/scheduler.js";
 import { ScheduleService } from "./schedules/service.js";
+import { rotateKeys } from "./secrets/rotate-keys.js";
+import { createSecretBox, secretKeys } from "./secrets/secret-box.js";
+import { SecretService } from "./secrets/service.js";
+import { SignalService } from "./signals/service.js";
+import { DeliveryService } from "./webhooks/delivery-service.js";
+import { WebhookService } from "./webhooks/service.js";
 import { WorkflowService } from "./workflows/service.js";
 
 /** Everything a request can reach. */
@@ -29,7 +51,16 @@ export interface Services {
   readonly catalogue: Catalogue;
   readonly workflows: WorkflowService;
   readonly runs: RunService;
+  readonly runReader: RunReader;
+  readonly diagrams: DiagramService;
   readonly schedules: ScheduleService;
+  readonly secrets: SecretService;
+  readonly webhooks: WebhookService;
+  readonly deliveries: DeliveryService;
+  readonly webhookRateLimit: WebhookRateLimit;
+  readonly signals: SignalService;
+  readonly approvals: ApprovalService;
+  readonly addressRateLimit: AddressRateLimit;
 }
 
 /** The services with what is around them in a running process. */
@@ -42,6 +73,8 @@ export interface Runtime {
   readonly metrics: Metrics;
   /** Starts the worker and the scheduler, as far as the role asks for them. */
   start(): Promise<void>;
+  /** Ends the streams, which would otherwise stay open as long as their clients do. */
+  endStreams(): void;
   /** Stops in order: scheduler, worker (running steps get their grace), stamps, pools. */
   stop(): Promise<void>;
 }
@@ -63,39 +96,76 @@ export interface RuntimeOptions {
  */
 export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { config, databaseUrl, authSecret: secret, baseUrl, logger, now } = options;
-  const catalogue = createCatalogue([
-    ...builtinConnectors({ httpAllowPrivate: config.httpAllowPrivate }),
-    ...(await loadConnectors(config.connectorModules, process.cwd())),
-  ]);
   const max = config.databasePoolSize;
   const database = openDatabase(databaseUrl, { max, applicationName: "flowkeep api" });
   const engineDatabase = openDatabase(databaseUrl, { max, applicationName: "flowkeep engine" });
+  const waits: Pick<Engine, "hold" | "wake"> = {
+    hold: (...wait) => engine.hold(...wait),
+    wake: (...keys) => engine.wake(...keys),
+  };
+  const signals = new SignalService({ database, ...waits, now });
+  const approvals = new ApprovalService({ database, ...waits, baseUrl, now });
+  const children: Pick<ChildRuns, "start" | "find"> = {
+    start: (...request) => childRuns.start(...request),
+    find: (...wait) => childRuns.find(...wait),
+  };
+  const catalogue = createCatalogue([
+    ...builtinConnectors(config),
+    ...awaitingConnectors({ signals, approvals, children }),
+    ...(await loadConnectors(config.connectorModules, process.cwd())),
+  ]);
   const origins = trustedOrigins(config, baseUrl);
 
   const workflows = new WorkflowService({
     database,
     catalogue,
     now,
-    onRemoved: (tx, organizationId, workflowId) => schedules.stopForWorkflow(tx, organizationId, workflowId),
+    onRemoved: async (tx, organizationId, workflowId) => {
+      await schedules.stopForWorkflow(tx, organizationId, workflowId);
+      await webhooks.stopForWorkflow(tx, organizationId, workflowId);
+    },
   });
-  const engine = createEngine({
+  const box = createSecretBox(secretKeys(config.secretsKeys, secret));
+  const secrets = new SecretService({ database, box, now });
+  const findDocument = keepDocuments((...version) => workflows.findDocument(...version));
+  const expressions = createExpressions();
+  const engine: Engine = createEngine({
     database: engineDatabase,
     listenUrl: databaseUrl,
-    loadRun: createRunLoader(engineDatabase, workflows),
+    loadRun: createRunLoader(engineDatabase, findDocument),
+    readSecrets: (organizationId, names) => secrets.reveal(engineDatabase.db, organizationId, names),
+    expressions,
     catalogue,
     concurrency: config.workerConcurrency,
     shutdownGraceMs: config.shutdownGraceMs,
     logger,
     now,
   });
-  const runs = new RunService({ database, catalogue, engine, workflows, now });
-  const schedules: ScheduleService = new ScheduleService({ database, workflows, runs, now });
+  const changes = new RunChanges({ sql: database.sql, logger });
+  const runReader = new RunReader({ database, engine, changes, findDocument });
+  const runs = new RunService({ database, catalogue, engine, workflows, secrets, now });
+  const childRuns = new ChildRuns({ database: engineDatabase, runs, engine });
+  const failureRuns = new FailureRuns({
+    database: engineDatabase,
+    runs,
+    engine,
+    workflows,
+    listenOn: database.sql,
+    logger,
+  });
+  const metrics = createMetrics();
+  const onFired = measureFirings(metrics.registry);
+  const schedules: ScheduleService = new ScheduleService({ database, workflows, runs, now, logger, onFired });
+  const webhooks: WebhookService = new WebhookService({ database, workflows, box, baseUrl, now });
+  const deliveries = new DeliveryService({ database, runs, runReader, expressions, box, now });
   const identity = createIdentity({ database, secret, baseUrl, trustedOrigins: origins, logger });
   const auth = createAuth({ database, config, secret, baseUrl, logger });
 
   const hasWorker = config.role === "all" || config.role === "worker";
   const hasScheduler = config.role === "all" || config.role === "scheduler";
   let scheduler: Scheduler | null = null;
+  let rotation: Promise<void> | null = null;
+  let isStopping = false;
 
   return {
     services: {
@@ -106,10 +176,19 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       catalogue,
       workflows,
       runs,
+      runReader,
+      diagrams: new DiagramService({ workflows, runs: runReader, catalogue }),
       schedules,
+      secrets,
+      webhooks,
+      deliveries,
+      webhookRateLimit: createWebhookRateLimit(),
+      signals,
+      approvals,
+      addressRateLimit: createAddressRateLimit(config),
     },
     trustedOrigins: origins,
-    metrics: createMetrics(),
+    metrics,
     authRoutes: createAuthRoutes({ auth, sql: database.sql, config, baseUrl, logger }),
     readiness: {
       database: async () => ((await database.sql`select 1`).length === 1 ? "ok" : "failed"),
@@ -117,12 +196,26 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       worker: async () => (hasWorker ? (engine.isHealthy() ? "ok" : "failed") : "off"),
     },
     async start() {
-      if (hasWorker) await engine.start();
-      if (hasScheduler) scheduler = await startScheduler({ schedules, sql: database.sql, now, logger });
+      rotation = rotateKeys({ box, values: { secrets, webhooks }, logger, isOver: () => isStopping }).catch(
+        (error: unknown) => logger.error({ err: error }, "Sealing secrets anew failed."),
+      );
+      await changes.start();
+      if (hasWorker) {
+        await engine.start();
+        await failureRuns.start();
+      }
+      if (hasScheduler) scheduler = await startScheduler({ schedules, runs, sql: database.sql, now, logger });
     },
+    endStreams: () => runReader.close(),
     async stop() {
+      isStopping = true;
+      runReader.close();
+      await rotation;
+      changes.stop();
       await scheduler?.stop();
+      await failureRuns.stop();
       await engine.stop();
+      await expressions.close();
       await identity.close();
       await Promise.all([database.close(), engineDatabase.close()]);
     },

@@ -24,7 +24,7 @@ export const Version = z.int().min(1).max(2_147_483_647).meta({ example: 1 });
 /** The version a write expects; over REST it is the `If-Match` header. */
 export const ExpectedVersion = Version.optional().meta({
   description:
-    "Refuse with version_mismatch unless the workflow has this version. Over REST: the If-Match header.",
+    "Refuse with version_mismatch unless the resource has this version. Over REST: the If-Match header.",
   example: 1,
 });
 

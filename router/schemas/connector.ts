@@ -19,8 +19,8 @@ export const SubBlock = z
     id: z.string().describe("Key in the block's params."),
     title: z.string(),
     type: z
-      .enum(["short-input", "long-input", "dropdown", "switch", "number", "code"])
-      .describe("How a form asks for it; code takes JSON."),
+      .enum(["short-input", "long-input", "dropdown", "switch", "number", "code", "expression"])
+      .describe("How a form asks for it; code takes JSON, expression JSONata."),
     required: z.boolean(),
     isSecretCapable: z.boolean().describe("Whether {{secrets.NAME}} is allowed in it."),
     description: z.string().optional(),
@@ -44,6 +44,12 @@ export const ConnectorDetail = z
     params: z.record(z.string(), z.unknown()).describe("JSON Schema (2020-12) of the block's params."),
     subBlocks: z.array(SubBlock),
     outputs: z.record(z.string(), OutputField).describe("What later blocks may reference, by name."),
+    handles: z
+      .array(z.string())
+      .nullable()
+      .describe(
+        "What connections from such a block may have as sourceHandle, beside names that its params give, as the branches of a condition do; null: any.",
+      ),
     examples: z.array(z.object({ title: z.string(), params: z.record(z.string(), z.unknown()) })),
   })
   .meta({ id: "ConnectorDetail" });
@@ -53,7 +59,7 @@ export const ListConnectors = z.object({
   detail: z
     .enum(["summary", "full"])
     .default("summary")
-    .describe("full adds params, subBlocks, outputs and examples."),
+    .describe("full adds params, subBlocks, outputs, handles and examples."),
 });
 
 /** Every connector of the server; the list is short, so it has no pages. */

@@ -3,6 +3,7 @@ import { Metadata, PartialMetadata, WorkflowDocument } from "../../server/workfl
 import { SkippedItem } from "../../server/workflows/skip-reasons.js";
 import { ValidationError } from "../../server/workflows/validation-error.js";
 import { ExpectedVersion, Id, Instant, pageInput, pageOf, Version } from "./common.js";
+import { Format } from "./diagram.js";
 
 const emptyDocument = { version: "1.0.0", blocks: [], connections: [], variables: {} };
 
@@ -53,7 +54,7 @@ export const EditWorkflowInput = z.object({
   id: Id,
   ops: z.array(z.unknown()).meta({
     description:
-      "Edit operations, applied in order, each by itself: add, update, remove, connect, disconnect. A bad one is skipped and explained.",
+      "Edit operations, applied in order, each by itself: add, update, remove, connect, disconnect on blocks and connections, configure on settings, variables and metadata. A bad one is skipped and explained.",
   }),
   dryRun: z.boolean().default(false).meta({ description: "Answer as if applied, write nothing." }),
   expectedVersion: ExpectedVersion,
@@ -74,6 +75,12 @@ export const EditResult = z
   .meta({ id: "EditResult" });
 
 export const VersionInput = z.object({ id: Id, version: Version });
+
+export const WorkflowDiagramInput = z.object({
+  id: Id,
+  version: Version.optional().meta({ description: "The newest when absent." }),
+  format: Format,
+});
 
 export const ListVersionsInput = z.object({ id: Id, ...pageInput });
 

@@ -15,6 +15,18 @@ export interface RateLimit {
   consume(principal: Principal, setHeader: (name: string, value: string) => void): Promise<void>;
 }
 
+/** How often anybody may deliver to a webhook. */
+export interface WebhookRateLimit {
+  /**
+   * Counts one delivery, whoever sends it.
+   * @throws AppError `rate_limited` with `retryAfterMs`, and the header `Retry-After` (seconds, rounded up).
+   */
+  consume(
+    webhook: { readonly id: string; readonly rateLimitPerMinute: number },
+    setHeader: (name: string, value: string) => void,
+  ): Promise<void>;
+}
+
 const windowSeconds = 60;
 
 /** Keeps one bucket of `rateLimitPerMinute` per (organization, principal), in this process. */
@@ -36,6 +48,22 @@ export function createRateLimit(config: Pick<Config, "rateLimitPerMinute">): Rat
   };
 }
 
+/** Keeps one bucket per webhook, each of its own size, in this process. */
+export function createWebhookRateLimit(): WebhookRateLimit {
+  const limiter = createLimiter(Number.MAX_SAFE_INTEGER);
+  return {
+    consume: async ({ id, rateLimitPerMinute }, setHeader) => {
+      const { consumedPoints, msBeforeNext } = await limiter.consume(id);
+      if (consumedPoints <= rateLimitPerMinute) return;
+      setHeader("Retry-After", String(toSeconds(msBeforeNext)));
+      throw new AppError("rate_limited", {
+        message: "Too many deliveries to this webhook.",
+        details: { retryAfterMs: msBeforeNext },
+      });
+    },
+  };
+}
+
 /**
  * Refuses more than `authRateLimitPerMinute` requests of one address to the handlers behind it, in better-auth's shape
  * `{code, message}` with `Retry-After`. The address is Express's `req.ip`, so `trust proxy` must fit the deployment.
@@ -52,6 +80,31 @@ export function createAuthRateLimit(config: Pick<Config, "authRateLimitPerMinute
         code: "RATE_LIMITED",
         message: "Too many attempts to sign in or up from this address; wait for the seconds in Retry-After.",
       });
+  };
+}
+
+/** How often an address may ask where nobody has to be known. */
+export interface AddressRateLimit {
+  /**
+   * Counts one request of Express's `req.ip`, so `trust proxy` must fit the deployment.
+   * @throws AppError `rate_limited` with `retryAfterMs`, and the header `Retry-After` (seconds, rounded up).
+   */
+  consume(address: Request["ip"], setHeader: (name: string, value: string) => void): Promise<void>;
+}
+
+/** Keeps one bucket of `authRateLimitPerMinute` per address, beside that of the sign-ins. */
+export function createAddressRateLimit(config: Pick<Config, "authRateLimitPerMinute">): AddressRateLimit {
+  const limiter = createLimiter(config.authRateLimitPerMinute);
+  return {
+    consume: async (address, setHeader) => {
+      const { isAccepted, state } = await take(limiter, addressKey(address));
+      if (isAccepted) return;
+      setHeader("Retry-After", String(toSeconds(state.msBeforeNext)));
+      throw new AppError("rate_limited", {
+        message: "Too many requests from this address; try again in a minute.",
+        details: { retryAfterMs: state.msBeforeNext },
+      });
+    },
   };
 }
 

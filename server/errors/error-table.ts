@@ -114,7 +114,10 @@ export const errorTable = {
     message: "This idempotency key was used before with another input.",
     remedy: "Use a new key for a new input, or send the first input again.",
     isRetryable: false,
-    details: { runId: "The run that the key belongs to." },
+    details: {
+      runId: "The run that the key belongs to.",
+      signalId: "The signal that the key belongs to.",
+    },
   },
   workflow_invalid: {
     trpcCode: "UNPROCESSABLE_CONTENT",
@@ -123,6 +126,13 @@ export const errorTable = {
     remedy: "Mend what validation_errors[] names, then run it again.",
     isRetryable: false,
     details: { validation_errors: "Array of {block_id, block_type, code, field?, value?, error}." },
+  },
+  delivery_failed: {
+    trpcCode: "UNPROCESSABLE_CONTENT",
+    status: 422,
+    message: "The delivery was verified and kept, but no run could be started from it.",
+    remedy: "Read the delivery's reason, mend the workflow or the webhook, then deliver it again.",
+    isRetryable: true,
   },
   limit_exceeded: {
     trpcCode: "UNPROCESSABLE_CONTENT",

@@ -2,18 +2,19 @@ import { isDeepStrictEqual } from "node:util";
 import { LRUCache } from "lru-cache";
 import type { Principal } from "../auth/principal.js";
 import type { Catalogue } from "../connectors/catalogue.js";
-import type { Database, Db, Transaction } from "../db/client.js";
+import type { Database, Db, Sql, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { isUuid } from "../db/uuid.js";
-import { type AttemptPage, type Engine, EngineRefusedError, type RunOutcome } from "../engine/engine.js";
+import { type Engine, EngineRefusedError } from "../engine/engine.js";
+import { DONE_CHANNEL } from "../engine/install-sql.js";
 import { AppError } from "../errors/app-error.js";
+import type { SecretService } from "../secrets/service.js";
+import type { Settings } from "../workflows/document.js";
+import { type NeededSecret, neededSecrets } from "../workflows/secret-use.js";
 import type { WorkflowService } from "../workflows/service.js";
-import { type ValidationError, validateDocument } from "../workflows/validate-document.js";
+import type { ValidationError } from "../workflows/validate-document.js";
 import type { RunTrigger } from "./run-kinds.js";
 import * as store from "./store.js";
-
-/** A run as clients read it. */
-export type Run = store.StoredRun & RunOutcome;
 
 /** What a new run is started with, whoever starts it. */
 export interface RunRequest {
@@ -32,6 +33,15 @@ export interface CheckedRun extends RunRequest {
   readonly organizationId: string;
   readonly versionId: string;
   readonly workflowVersion: number;
+  readonly settings: Settings;
+}
+
+/** The run that a new run ends the wait of. */
+export interface ParentRun {
+  readonly wakeKey: string;
+  readonly runId: string;
+  /** How many runs started each other to come to the new one. */
+  readonly depth: number;
 }
 
 export interface RunServiceOptions {
@@ -39,19 +49,25 @@ export interface RunServiceOptions {
   readonly catalogue: Catalogue;
   readonly engine: Engine;
   readonly workflows: WorkflowService;
+  readonly secrets: Pick<SecretService, "findMissing">;
   readonly now: () => Date;
 }
 
-/** Rolls a dispatch back whose idempotency key is taken. */
-class KeyTaken extends Error {}
+/** Rolls a dispatch back whose idempotency key, or whose parent's wait, has a run already. */
+export class KeyTaken extends Error {}
 
-/** Runs of an organization: durable dispatch, reading, cancel and logs. */
+/** Runs of an organization: durable dispatch, list and cancel. */
 export class RunService {
   readonly #options: RunServiceOptions;
   /** Why a version cannot run; versions and the catalogue never change, so the verdict is kept. */
   readonly #verdicts = new LRUCache<
     string,
-    { readonly isEmpty: boolean; readonly errors: ValidationError[] }
+    {
+      readonly isEmpty: boolean;
+      readonly errors: ValidationError[];
+      readonly secrets: readonly NeededSecret[];
+      readonly settings: Settings;
+    }
   >({
     max: 1_000,
   });
@@ -70,8 +86,9 @@ export class RunService {
     try {
       run = await this.check(this.#options.database.db, organizationId, request);
     } catch (refusal) {
-      const isInvalid = refusal instanceof AppError && refusal.errorCode === "workflow_invalid";
-      const first = isInvalid ? await this.#findFirst(organizationId, request) : null;
+      const cannotRun =
+        refusal instanceof AppError && ["workflow_invalid", "dispatch_failed"].includes(refusal.errorCode);
+      const first = cannotRun ? await this.#findFirst(organizationId, request) : null;
       if (first === null) throw refusal;
       return { runId: first };
     }
@@ -84,19 +101,6 @@ export class RunService {
     }
   }
 
-  /** @throws AppError `not_found`. */
-  async get(principal: Principal, runId: string): Promise<Run> {
-    if (!isUuid(runId)) throw new AppError("not_found");
-    const [run, outcome] = await Promise.all([
-      this.#requireRun(principal, runId),
-      this.#options.engine.readOutcome(runId),
-    ]);
-    if (run.state !== "completed" && run.state !== "failed") return { ...run, output: null, error: null };
-    // The run may have ended between the two reads; what it came to does not change any more.
-    const isSeen = outcome.output !== null || outcome.error !== null;
-    return { ...run, ...(isSeen ? outcome : await this.#options.engine.readOutcome(runId)) };
-  }
-
   /** @throws AppError `invalid_body` for a bad cursor. */
   async list(principal: Principal, request: PageRequest & store.RunFilter): Promise<Page<store.RunSummary>> {
     const window = pageWindow(request);
@@ -104,20 +108,6 @@ export class RunService {
       return { data: [], pagination: { next: null, prev: null } };
     }
     return store.listRuns(this.#options.database.db, principal.organizationId, window, request);
-  }
-
-  /** Step attempts in order. @throws AppError `not_found`, `logs_failed`; `invalid_body` for a bad cursor. */
-  async logs(
-    principal: Principal,
-    request: { readonly runId: string; readonly limit: number; readonly after?: string | undefined },
-  ): Promise<AttemptPage> {
-    const { id } = await this.#requireRun(principal, request.runId);
-    try {
-      return await this.#options.engine.listAttempts(id, request);
-    } catch (cause) {
-      if (cause instanceof AppError) throw cause;
-      throw new AppError("logs_failed", { cause });
-    }
   }
 
   /** Cancels; canceling a canceled run is fine. @throws AppError `not_found`, `cancel_failed`. */
@@ -141,7 +131,9 @@ export class RunService {
     if (document === null) throw new AppError("not_found");
     const verdict = {
       isEmpty: !document.blocks.some((block) => block.enabled),
-      errors: validateDocument(document, this.#options.catalogue),
+      errors: this.#options.workflows.validate(document),
+      secrets: neededSecrets(document, this.#options.catalogue),
+      settings: document.settings ?? {},
     };
     this.#verdicts.set(versionId, verdict);
     return verdict;
@@ -149,7 +141,7 @@ export class RunService {
 
   /**
    * Decides whether a run may start; writes nothing.
-   * @throws AppError `not_found` (workflow or version), `workflow_invalid`.
+   * @throws AppError `not_found` (workflow or version), `workflow_invalid`, `dispatch_failed` (a secret is missing).
    */
   async check(db: Db, organizationId: string, request: RunRequest): Promise<CheckedRun> {
     const found = await this.#options.workflows.findVersion(
@@ -159,7 +151,7 @@ export class RunService {
       request.version,
     );
     if (found === null) throw new AppError("not_found");
-    const { isEmpty, errors } = await this.#verdictOf(db, organizationId, found.versionId);
+    const { isEmpty, errors, secrets, settings } = await this.#verdictOf(db, organizationId, found.versionId);
     if (isEmpty || errors.length > 0) {
       throw new AppError("workflow_invalid", {
         message: isEmpty
@@ -168,27 +160,91 @@ export class RunService {
         details: { validation_errors: errors },
       });
     }
-    return { ...request, organizationId, versionId: found.versionId, workflowVersion: found.version };
+    await this.#requireSecrets(db, organizationId, secrets);
+    const { versionId, version: workflowVersion } = found;
+    return { ...request, organizationId, versionId, workflowVersion, settings };
   }
 
-  /** Writes the engine's run and ours in the caller's transaction; returns the id. Throws `KeyTaken`. */
-  async dispatch(tx: Transaction, run: CheckedRun): Promise<string> {
-    const { organizationId, workflowId, versionId } = run;
-    const id = await this.#options.engine.enqueue(tx, { organizationId, workflowId, versionId });
-    const { workflowVersion, input, trigger, idempotencyKey, createdBy } = run;
-    const isWritten = await store.insertRun(tx.db, organizationId, {
-      id,
-      workflowId,
-      workflowVersion,
-      versionId,
-      input,
-      trigger,
-      idempotencyKey,
-      createdBy,
-      now: this.#options.now(),
+  /** Asks the database only when a block needs a secret. */
+  async #requireSecrets(db: Db, organizationId: string, needed: readonly NeededSecret[]): Promise<void> {
+    if (needed.length === 0) return;
+    const names = [...new Set(needed.map(({ name }) => name))];
+    const missing = await this.#options.secrets.findMissing(db, organizationId, names);
+    const first = needed.find(({ name }) => missing.includes(name));
+    if (first === undefined) return;
+    throw new AppError("dispatch_failed", {
+      message:
+        `Block "${first.blockId}" (${first.blockType}) needs the secret ${first.name}, which this organization does ` +
+        `not have; set it with PUT /api/secrets/${first.name}. No run exists.`,
+    });
+  }
+
+  /**
+   * Writes the engine's run and ours in the caller's transaction; returns the id. Throws `KeyTaken`, also when the
+   * parent's wait has a run already.
+   */
+  async dispatch(tx: Transaction, run: CheckedRun, parent: ParentRun | null = null): Promise<string> {
+    const now = this.#options.now();
+    const id = await this.#options.engine.enqueue(tx, run, {
+      parent: parent === null ? null : { wakeKey: parent.wakeKey, rootRunId: parent.runId },
+      deadlineMs: run.settings.deadlineMs ?? null,
+    });
+    const isWritten = await store.insertRun(tx.db, run.organizationId, {
+      ...newRun(run, id, now),
+      ...(parent === null ? {} : { parentWait: parent.wakeKey, depth: parent.depth }),
     });
     if (!isWritten) throw new KeyTaken();
     return id;
+  }
+
+  /** As `dispatch` for any number of runs without keys, under ids of the caller's, with two statements. */
+  async dispatchMany(
+    tx: Transaction,
+    runs: readonly (CheckedRun & { readonly id: string })[],
+  ): Promise<void> {
+    const now = this.#options.now();
+    await this.#options.engine.enqueueMany(
+      tx,
+      runs.map((run) => ({ ...run, deadlineMs: run.settings.deadlineMs ?? null })),
+    );
+    await store.insertRuns(
+      tx.db,
+      runs.map((run) => ({ ...newRun(run, run.id, now), organizationId: run.organizationId })),
+    );
+  }
+
+  /** Runs that the schedules have started and that have not ended, oldest first. */
+  listActiveOfSchedules(db: Db, schedules: readonly store.ScheduleKey[]): Promise<store.RunOfSchedule[]> {
+    return store.listActiveOfSchedules(db, schedules);
+  }
+
+  /** Those of the runs that have ended or are gone. */
+  async listEnded(db: Db, runIds: readonly string[]): Promise<string[]> {
+    const active = new Set(await store.listActive(db, runIds));
+    return runIds.filter((runId) => !active.has(runId));
+  }
+
+  /** Calls `onEnd` with the id of every run that ends, in whatever process; a lost connection may lose some. */
+  async listenForEnds(sql: Sql, onEnd: (runId: string) => void): Promise<void> {
+    await sql.listen(DONE_CHANNEL, (payload) => onEnd(payload.slice(0, payload.indexOf(":"))));
+  }
+
+  /** Calls `onFailure` whenever a run fails, in whatever process; a lost connection may lose some. */
+  async listenForFailures(sql: Sql, onFailure: () => void): Promise<void> {
+    await sql.listen(DONE_CHANNEL, (payload) => {
+      if (payload.endsWith(":failed")) onFailure();
+    });
+  }
+
+  /** Cancels a run that has not ended; one that has ended stays as it is. */
+  async end(organizationId: string, runId: string): Promise<void> {
+    const run = await store.findRun(this.#options.database.db, organizationId, runId);
+    if (run === null || run.finishedAt !== null) return;
+    try {
+      await this.#options.engine.cancel(runId);
+    } catch (error) {
+      if (!(error instanceof EngineRefusedError)) throw error;
+    }
   }
 
   /** The run that already has the request's key, or null. @throws AppError `idempotency_key_reused`: another input. */
@@ -210,4 +266,22 @@ export class RunService {
     if (run === null) throw new AppError("not_found");
     return run;
   }
+}
+
+function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
+  const { workflowId, workflowVersion, versionId, input, trigger, idempotencyKey, createdBy, settings } = run;
+  // What a failure starts starts nothing further when it fails itself.
+  const failureWorkflowId = trigger.kind === "failure" ? null : (settings.onFailure?.workflowId ?? null);
+  return {
+    id,
+    workflowId,
+    workflowVersion,
+    versionId,
+    input,
+    trigger,
+    idempotencyKey,
+    createdBy,
+    failureWorkflowId,
+    now,
+  };
 }

@@ -1,4 +1,4 @@
-import { and, eq, gt, lt, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { preparedQuery } from "../db/prepared-query.js";
@@ -12,6 +12,7 @@ export interface StoredRun {
   readonly id: string;
   readonly workflowId: string;
   readonly workflowVersion: number;
+  readonly versionId: string;
   readonly state: RunState;
   readonly input: unknown;
   readonly trigger: RunTrigger;
@@ -20,8 +21,8 @@ export interface StoredRun {
   readonly finishedAt: Date | null;
 }
 
-/** A row of the list: everything but the input. */
-export type RunSummary = Omit<StoredRun, "input">;
+/** A row of the list. */
+export type RunSummary = Omit<StoredRun, "input" | "versionId">;
 
 /** What a run is written with. */
 export interface NewRun {
@@ -35,6 +36,12 @@ export interface NewRun {
   readonly idempotencyKey: string | null;
   readonly createdBy: string;
   readonly now: Date;
+  /** The workflow to start when the run fails; absent: none. */
+  readonly failureWorkflowId?: string | null;
+  /** How many runs started each other to come to this one; absent: none. */
+  readonly depth?: number;
+  /** The wake key of the wait that the run ends; absent: none. */
+  readonly parentWait?: string | null;
 }
 
 export interface RunFilter {
@@ -65,6 +72,24 @@ export async function insertRun(db: Db, organizationId: string, { now, ...run }:
   return rows.length > 0;
 }
 
+/** Writes runs of any organizations with one small statement; each row carries its own. */
+export async function insertRuns(
+  db: Db,
+  rows: readonly (NewRun & { readonly organizationId: string })[],
+): Promise<void> {
+  await db.execute(sql`
+    insert into ${runs} (
+      id, organization_id, workflow_id, workflow_version, version_id, state, input, trigger, trigger_kind,
+      idempotency_key, created_by, created_at, failure_workflow_id, depth, parent_wait)
+    select id, "organizationId", "workflowId", "workflowVersion", "versionId", 'pending', coalesce(input, 'null'),
+      trigger, trigger->>'kind', "idempotencyKey", "createdBy", now, "failureWorkflowId", coalesce(depth, 0),
+      "parentWait"
+    from json_to_recordset(${JSON.stringify(rows)}::text::json) as run (
+      id uuid, "organizationId" text, "workflowId" uuid, "workflowVersion" integer, "versionId" uuid, input json,
+      trigger json, "idempotencyKey" text, "createdBy" text, now timestamptz,
+      "failureWorkflowId" text, depth integer, "parentWait" text)`);
+}
+
 const isNamed = and(
   eq(id, sql.placeholder("runId")),
   eq(runs.organizationId, sql.placeholder("organizationId")),
@@ -72,7 +97,7 @@ const isNamed = and(
 
 const selectRun = preparedQuery((db) =>
   db
-    .select({ ...summaryColumns, input: runs.input })
+    .select({ ...summaryColumns, input: runs.input, versionId: runs.versionId })
     .from(runs)
     .where(isNamed)
     .prepare("select_run"),
@@ -107,7 +132,7 @@ export async function findRunByKey(
 
 const selectRunInput = preparedQuery((db) =>
   db
-    .select({ versionId: runs.versionId, input: runs.input, trigger })
+    .select({ versionId: runs.versionId, input: runs.input, trigger, createdBy: runs.createdBy })
     .from(runs)
     .where(isNamed)
     .prepare("select_run_input"),
@@ -118,7 +143,7 @@ export async function findRunInput(
   db: Db,
   organizationId: string,
   runId: string,
-): Promise<{ readonly versionId: string; readonly input: unknown; readonly trigger: RunTrigger } | null> {
+): Promise<Pick<NewRun, "versionId" | "input" | "trigger" | "createdBy"> | null> {
   const [row] = await selectRunInput(db).execute({ organizationId, runId });
   return row ?? null;
 }
@@ -147,4 +172,99 @@ export async function listRuns(
     .orderBy(...page.order)
     .limit(page.limit);
   return toPage(rows, window, (row) => row);
+}
+
+/** Names one schedule of any organization. */
+export interface ScheduleKey {
+  readonly organizationId: string;
+  readonly scheduleId: string;
+}
+
+/** A run with the schedule that started it. */
+export interface RunOfSchedule extends ScheduleKey {
+  readonly runId: string;
+}
+
+const isActive = sql`${state} in ('pending', 'running', 'waiting')`;
+
+/** Runs that these schedules of any organizations have started and that have not ended, oldest first. */
+export async function listActiveOfSchedules(
+  db: Db,
+  schedules: readonly ScheduleKey[],
+): Promise<RunOfSchedule[]> {
+  const rows = await db
+    .select({ runId: id, organizationId: runs.organizationId, scheduleId: runs.createdBy })
+    .from(runs)
+    .where(
+      sql`${runs.triggerKind} = 'schedule' and ${isActive} and (${runs.organizationId}, ${runs.createdBy}) in (
+        select key."organizationId", key."scheduleId"
+        from json_to_recordset(${JSON.stringify(schedules)}::text::json)
+          as key ("organizationId" text, "scheduleId" text))`,
+    )
+    .orderBy(createdAt, id);
+  return rows;
+}
+
+/** Those of the runs, of any organizations, that have not ended. */
+export async function listActive(db: Db, runIds: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .select({ id })
+    .from(runs)
+    .where(and(inArray(id, [...runIds]), isActive));
+  return rows.map((row) => row.id);
+}
+
+/** The run that ends the wait of this key, or null. */
+export async function findChild(
+  db: Db,
+  organizationId: string,
+  parentWait: string,
+): Promise<Pick<StoredRun, "id" | "state"> | null> {
+  const [row] = await db
+    .select({ id, state })
+    .from(runs)
+    .where(and(eq(runs.organizationId, organizationId), eq(runs.parentWait, parentWait)));
+  return row ?? null;
+}
+
+/** How many runs started each other to come to this one; 0 for a run that is gone. */
+export async function findDepth(db: Db, organizationId: string, runId: string): Promise<number> {
+  const [row] = await db
+    .select({ depth: runs.depth })
+    .from(runs)
+    .where(and(eq(runs.organizationId, organizationId), eq(id, runId)));
+  return row?.depth ?? 0;
+}
+
+/** A run that has failed and whose workflow wants another one started then. */
+export type FailedRun = Pick<StoredRun, "id" | "workflowId" | "versionId" | "input"> & {
+  readonly organizationId: string;
+  readonly createdBy: string;
+  readonly failureWorkflowId: string | null;
+};
+
+/** The failed run of any organization that waits longest for what its failure starts; no other transaction gets it. */
+export async function takeFailedRun(db: Db): Promise<FailedRun | null> {
+  const { organizationId, versionId, input, createdBy, failureWorkflowId, failureRunId } = runs;
+  const [row] = await db
+    .select({ id, workflowId, organizationId, versionId, input, createdBy, failureWorkflowId })
+    .from(runs)
+    .where(and(eq(state, "failed"), isNotNull(failureWorkflowId), isNull(failureRunId)))
+    .orderBy(finishedAt)
+    .limit(1)
+    .for("update", { skipLocked: true });
+  return row ?? null;
+}
+
+/** Keeps what a failure has started; null when it could not start anything and shall not be asked again. */
+export async function closeFailedRun(
+  db: Db,
+  organizationId: string,
+  runId: string,
+  failureRunId: string | null,
+): Promise<void> {
+  await db
+    .update(runs)
+    .set(failureRunId === null ? { failureWorkflowId: null } : { failureRunId })
+    .where(and(eq(runs.organizationId, organizationId), eq(id, runId)));
 }

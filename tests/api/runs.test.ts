@@ -86,6 +86,17 @@ describe("starting a run", () => {
         outputs: { start: { name: "Ada" }, greet: { result: "Hello Ada" }, shout: { result: "Hello Ada!" } },
       },
       error: null,
+      blocks: Object.fromEntries(
+        ["start", "greet", "shout"].map((id) => [
+          id,
+          {
+            state: "completed",
+            attempts: 1,
+            startedAt: "2026-11-22T09:00:00.000Z",
+            finishedAt: "2026-11-22T09:00:00.000Z",
+          },
+        ]),
+      ),
       createdAt: "2026-11-22T09:00:00.000Z",
       startedAt: expect.any(String),
       finishedAt: expect.any(String),

@@ -190,9 +190,9 @@ describe("the documented errors", () => {
 });
 
 const IDENTITY =
-  /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|sch_[0-9a-f]{24}|\d{4}-\d\d-\d\dT[\d:.]+Z/g;
+  /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|(?:sch_[0-9a-f]{24}|whk_[0-9a-f]{32})|\d{4}-\d\d-\d\dT[\d:.]+Z|(?<=\/approve\/)[\w-]{43}/g;
 
-/** The result with every id and instant replaced: two new resources differ in nothing else. */
+/** The result with every id, token and instant replaced: two new resources differ in nothing else. */
 function withoutIdentity(result: unknown): unknown {
   return JSON.parse(JSON.stringify(result).replace(IDENTITY, "*"));
 }

@@ -30,13 +30,15 @@ export interface Procedure {
   readonly path: string;
 }
 
-/** Every procedure of the router by its path, such as `workflows.get`; all of them have a REST path. */
+/** Every query and mutation of the router by its path, such as `workflows.get`; all of them have a REST path. */
 export const procedures: ReadonlyMap<string, Procedure> = new Map(
-  Object.entries(appRouter._def.procedures as object).map(([procedurePath, { _def }]) => {
-    const meta: Meta = _def.meta;
-    if (meta.openapi === undefined) throw new Error(`${procedurePath} has no REST path.`);
-    return [procedurePath, { isQuery: _def.type === "query", meta, ...meta.openapi }];
-  }),
+  Object.entries(appRouter._def.procedures as object)
+    .filter(([, { _def }]) => _def.type !== "subscription")
+    .map(([procedurePath, { _def }]) => {
+      const meta: Meta = _def.meta;
+      if (meta.openapi === undefined) throw new Error(`${procedurePath} has no REST path.`);
+      return [procedurePath, { isQuery: _def.type === "query", meta, ...meta.openapi }];
+    }),
 );
 
 /** The procedure at the path. @throws Error when there is none. */

@@ -13,6 +13,14 @@ export interface Estate {
   readonly runId: string;
   /** Matches no minute in which tests run. */
   readonly scheduleId: string;
+  /** Takes deliveries of anybody. */
+  readonly webhookId: string;
+  /** Accepted. */
+  readonly deliveryId: string;
+  /** Pending. */
+  readonly approvalId: string;
+  /** The run that waits for it. */
+  readonly askingRunId: string;
 }
 
 /** What the contract says of one procedure. */
@@ -30,7 +38,7 @@ export interface OperationRow {
   readonly otherIds?: readonly string[];
   /** Status of success over REST. */
   readonly status: 200 | 201 | 202 | 204;
-  /** Over REST the answer has the `ETag` of the workflow's version. */
+  /** Over REST the answer has the `ETag` of the version. */
   readonly hasEtag?: true;
   /** Over REST the answer has the `Location` of what was made. */
   readonly hasLocation?: true;
@@ -50,6 +58,8 @@ export const greeting = {
 
 const patience = { blocks: [{ id: "pause", type: "wait_duration", params: { duration: 1, unit: "h" } }] };
 
+const question = { blocks: [{ id: "ask", type: "human_approval", params: { prompt: "Go on?" } }] };
+
 /** Signs somebody up whose organization then owns one of each. */
 export async function makeEstate(url: string): Promise<Estate> {
   const client = await newClient(url);
@@ -59,7 +69,20 @@ export async function makeEstate(url: string): Promise<Estate> {
   const runId = await startRun(client, workflowId, { name: "Ada" });
   await endedRun(client, runId);
   const scheduleId = await createSchedule(client, workflowId);
-  return { client, workflowId, waitingWorkflowId, runId, scheduleId };
+  const { approvalId, askingRunId } = await startApproval(client);
+  const webhookId = await createWebhook(client, workflowId);
+  const deliveryId = await deliver(client, webhookId);
+  return {
+    client,
+    workflowId,
+    waitingWorkflowId,
+    runId,
+    scheduleId,
+    approvalId,
+    askingRunId,
+    webhookId,
+    deliveryId,
+  };
 }
 
 /** Creates a workflow and answers with its id. */
@@ -81,11 +104,25 @@ export async function startRun(
 /** Starts a run that waits for an hour and answers with its id once it does. */
 export async function startWaitingRun({ client, waitingWorkflowId }: Estate): Promise<string> {
   const runId = await startRun(client, waitingWorkflowId);
+  await waitingRun(client, runId);
+  return runId;
+}
+
+/** Starts a run that asks for an approval without end, and answers with both once it waits. */
+export async function startApproval(
+  client: TestClient,
+): Promise<{ readonly approvalId: string; readonly askingRunId: string }> {
+  const askingRunId = await startRun(client, await createWorkflow(client, question));
+  await waitingRun(client, askingRunId);
+  const { data } = await made(client.request("GET", `/api/approvals?runId=${askingRunId}`));
+  return { approvalId: data[0].id, askingRunId };
+}
+
+async function waitingRun(client: TestClient, runId: string): Promise<void> {
   await waitFor(
     () => client.request("GET", `/api/runs/${runId}`),
     ({ body }) => body.state === "waiting",
   );
-  return runId;
 }
 
 /** Creates a schedule and answers with its id. */
@@ -97,6 +134,29 @@ export async function createSchedule(
   return (await made(client.request("POST", "/api/schedules", { workflowId, cron }))).id;
 }
 
+/** Creates a webhook and answers with its id. */
+export async function createWebhook(
+  client: TestClient,
+  workflowId: string,
+  verification = "none",
+): Promise<string> {
+  return (await made(client.request("POST", "/api/webhooks", { workflowId, verification }))).id;
+}
+
+/** Delivers to a webhook that takes deliveries of anybody, and answers with the id of the delivery. */
+export async function deliver(client: TestClient, webhookId: string): Promise<string> {
+  return (await made(client.request("POST", `/hooks/${webhookId}`, { name: "Ada" }))).deliveryId;
+}
+
+/** Sets a secret and answers with its name. */
+export async function setSecret(
+  client: TestClient,
+  name: string,
+  value = "a long enough token",
+): Promise<string> {
+  return (await made(client.request("PUT", `/api/secrets/${name}`, { value }))).name;
+}
+
 async function made(answering: Promise<Answer>): Promise<Answer["body"]> {
   const { status, body } = await answering;
   if (status >= 300) throw new Error(`Setting up answered ${status}: ${JSON.stringify(body)}`);
@@ -105,6 +165,7 @@ async function made(answering: Promise<Answer>): Promise<Answer["body"]> {
 
 /** An id of the same shape that names nothing. */
 export function madeUpLike(id: string): string {
+  if (id.startsWith("whk_")) return `whk_${randomUUID().replaceAll("-", "")}`;
   return id.startsWith("sch_") ? `sch_${randomUUID().replaceAll("-", "").slice(0, 24)}` : randomUUID();
 }
 
@@ -176,6 +237,12 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     ids: { id: "not_found" },
     status: 200,
   },
+  "workflows.diagram": {
+    input: (estate) => ({ ...ofWorkflow(estate), version: 1 }),
+    invalid: { format: "png" },
+    ids: { id: "not_found" },
+    status: 200,
+  },
   "workflows.restore": {
     input: async ({ client }) => ({ id: await createWorkflow(client, greeting), version: 1 }),
     invalid: { expectedVersion: "1" },
@@ -210,6 +277,7 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     ids: { runId: "not_found" },
     status: 200,
   },
+  "runs.diagram": { input: ofRun, invalid: { format: "png" }, ids: { runId: "not_found" }, status: 200 },
   "runs.cancel": {
     input: async (estate) => ({ runId: await startWaitingRun(estate) }),
     invalid: null,
@@ -222,6 +290,7 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     ids: { workflowId: "workflow_not_found" },
     otherIds: ["id"],
     status: 201,
+    hasEtag: true,
     hasLocation: true,
   },
   "schedules.list": {
@@ -233,6 +302,42 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
   "schedules.get": {
     input: ({ scheduleId }) => ({ id: scheduleId }),
     invalid: null,
+    ids: { id: "not_found" },
+    status: 200,
+    hasEtag: true,
+  },
+  "schedules.update": {
+    input: async ({ client, workflowId }) => ({
+      id: await createSchedule(client, workflowId),
+      expectedVersion: 1,
+      timezone: "Europe/Berlin",
+      note: "Moved.",
+    }),
+    invalid: { maxRuns: "3" },
+    ids: { id: "not_found" },
+    status: 200,
+    hasEtag: true,
+  },
+  "schedules.trigger": {
+    input: ({ scheduleId }) => ({ id: scheduleId, payload: { name: "Ada" } }),
+    invalid: { payload: [1] },
+    ids: { id: "not_found" },
+    status: 202,
+    hasLocation: true,
+  },
+  "schedules.backfill": {
+    input: async ({ client, workflowId }) => ({
+      id: await createSchedule(client, workflowId),
+      from: "2024-01-01T00:00:00Z",
+      to: "2025-01-01T00:00:00Z",
+    }),
+    invalid: { overlap: "skip" },
+    ids: { id: "not_found" },
+    status: 202,
+  },
+  "schedules.occurrences": {
+    input: ({ scheduleId }) => ({ id: scheduleId, outcome: "fired", limit: 10 }),
+    invalid: { outcome: "done" },
     ids: { id: "not_found" },
     status: 200,
   },
@@ -248,7 +353,129 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     ids: {},
     status: 200,
   },
+  "secrets.set": {
+    input: () => ({ name: "API_TOKEN", value: "a long enough token" }),
+    invalid: { value: 5 },
+    ids: {},
+    status: 200,
+  },
+  "secrets.list": { input: () => ({ limit: 10 }), invalid: { limit: 0 }, ids: {}, status: 200 },
+  "secrets.remove": {
+    input: async ({ client }) => ({ name: await setSecret(client, `TOKEN_${randomUUID().slice(0, 8)}`) }),
+    invalid: null,
+    ids: {},
+    status: 204,
+  },
   "admin.tick": { input: () => ({}), invalid: null, ids: {}, status: 200 },
+  "signals.send": {
+    input: () => ({ name: "order.paid", correlationKey: randomUUID(), payload: { n: 1 }, ttlSeconds: 60 }),
+    invalid: { ttlSeconds: "60" },
+    ids: {},
+    status: 202,
+  },
+  "approvals.list": {
+    input: ({ askingRunId }) => ({ runId: askingRunId, state: "pending" }),
+    invalid: { state: "open" },
+    ids: { runId: "empty" },
+    status: 200,
+  },
+  "approvals.get": {
+    input: ({ approvalId }) => ({ id: approvalId }),
+    invalid: null,
+    ids: { id: "not_found" },
+    status: 200,
+  },
+  "approvals.approve": {
+    input: async ({ client }) => ({ id: (await startApproval(client)).approvalId, note: "Fine." }),
+    invalid: { note: 5 },
+    ids: { id: "not_found" },
+    status: 200,
+  },
+  "approvals.reject": {
+    input: async ({ client }) => ({ id: (await startApproval(client)).approvalId }),
+    invalid: { note: ["No."] },
+    ids: { id: "not_found" },
+    status: 200,
+  },
+  "approvals.createLink": {
+    input: ({ approvalId }) => ({ id: approvalId, name: "Grace Hopper", expiresInHours: 1 }),
+    invalid: { expiresInHours: 0 },
+    ids: { id: "not_found" },
+    status: 201,
+  },
+  "webhooks.create": {
+    input: ({ workflowId }) => ({
+      workflowId,
+      verification: { type: "hmac", header: "x-signature" },
+      secret: "a secret of the sender",
+      inputMapping: { name: "{{request.body.name}}" },
+      filter: "request.body.name != null",
+    }),
+    invalid: { allowWait: "true" },
+    ids: { workflowId: "workflow_not_found" },
+    status: 201,
+    hasEtag: true,
+    hasLocation: true,
+  },
+  "webhooks.list": {
+    input: ({ workflowId }) => ({ workflowId }),
+    invalid: { limit: 0 },
+    ids: { workflowId: "empty" },
+    status: 200,
+  },
+  "webhooks.get": {
+    input: ({ webhookId }) => ({ id: webhookId }),
+    invalid: null,
+    ids: { id: "not_found" },
+    status: 200,
+    hasEtag: true,
+  },
+  "webhooks.update": {
+    input: async ({ client, workflowId }) => ({
+      id: await createWebhook(client, workflowId),
+      name: "Orders",
+      expectedVersion: 1,
+    }),
+    invalid: { rateLimitPerMinute: "600" },
+    ids: { id: "not_found" },
+    status: 200,
+    hasEtag: true,
+  },
+  "webhooks.remove": {
+    input: async ({ client, workflowId }) => ({ id: await createWebhook(client, workflowId) }),
+    invalid: null,
+    ids: { id: "not_found" },
+    status: 204,
+  },
+  "webhooks.rotateSecret": {
+    input: async ({ client, workflowId }) => ({
+      id: await createWebhook(client, workflowId, "github"),
+      secret: "a secret of the sender",
+    }),
+    invalid: { overlapSeconds: -1 },
+    ids: { id: "not_found" },
+    status: 200,
+    hasEtag: true,
+  },
+  "webhooks.deliveries": {
+    input: ({ webhookId }) => ({ id: webhookId, verdict: "accepted", limit: 1 }),
+    invalid: { verdict: "done" },
+    ids: { id: "not_found" },
+    status: 200,
+  },
+  "webhooks.delivery": {
+    input: ({ webhookId, deliveryId }) => ({ id: webhookId, deliveryId }),
+    invalid: null,
+    ids: { id: "not_found", deliveryId: "not_found" },
+    status: 200,
+  },
+  "webhooks.redeliver": {
+    input: ({ webhookId, deliveryId }) => ({ id: webhookId, deliveryId }),
+    invalid: null,
+    ids: { id: "not_found", deliveryId: "not_found" },
+    status: 202,
+    hasLocation: true,
+  },
   "errors.list": { input: () => ({}), invalid: null, ids: {}, status: 200 },
 };
 

@@ -1,9 +1,10 @@
 import { expect } from "vitest";
 import type { ErrorCode } from "../../server/errors/error-table.js";
-import { send } from "./client.js";
+import { endedRun, send } from "./client.js";
 import type { Input } from "./doors.js";
 import {
   createSchedule,
+  createWebhook,
   createWorkflow,
   type Estate,
   greeting,
@@ -129,6 +130,19 @@ export const provocations: Partial<Record<ErrorCode, Provocation>> = {
     }),
     message: /sch_/,
   },
+  expired: {
+    status: 410,
+    procedure: "approvals.approve",
+    input: async ({ client }) => {
+      const params = { prompt: "Go on?", timeoutHours: 0.00001 };
+      const workflow = { blocks: [{ id: "ask", type: "human_approval", params }] };
+      const runId = await startRun(client, await createWorkflow(client, workflow));
+      await endedRun(client, runId);
+      const { body } = await client.request("GET", `/api/approvals?runId=${runId}`);
+      return { id: body.data[0].id };
+    },
+    message: /time to decide/,
+  },
   version_mismatch: {
     status: 412,
     procedure: "workflows.replace",
@@ -181,6 +195,17 @@ export const provocations: Partial<Record<ErrorCode, Provocation>> = {
     },
     details: { limit: MIB },
     message: /1048576/,
+  },
+  delivery_failed: {
+    status: 422,
+    procedure: "webhooks.redeliver",
+    input: async ({ client }) => {
+      const id = await createWebhook(client, await createWorkflow(client, {}));
+      await client.request("POST", `/hooks/${id}`, {});
+      const { body } = await client.request("GET", `/api/webhooks/${id}/deliveries`);
+      return { id, deliveryId: body.data[0].id };
+    },
+    message: /no enabled block/,
   },
   dispatch_failed: {
     status: 500,

@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { appRouter } from "../../router/index.js";
 import { createApp } from "../../server/app.js";
 import { type Config, readConfig } from "../../server/config.js";
@@ -19,6 +19,8 @@ export interface TestServer {
 export interface TestServerOptions {
   readonly config?: Partial<Config>;
   readonly now?: () => Date;
+  /** Absent: silent, or as `LOG_LEVEL` says. */
+  readonly logger?: Logger;
   /** A migrated database to share; one is made when absent. */
   readonly databaseUrl?: string;
 }
@@ -42,7 +44,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     databaseUrl,
     authSecret: "0f9c1b7e5a3d42868d1f7c2b9e4a6d035b8c",
     baseUrl: url,
-    logger: pino({ level: process.env.LOG_LEVEL ?? "silent" }),
+    logger: options.logger ?? pino({ level: process.env.LOG_LEVEL ?? "silent" }),
     now: options.now ?? (() => new Date()),
   });
   await runtime.start();

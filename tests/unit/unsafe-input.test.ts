@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { findUnsafeInput } from "../../router/unsafe-input.js";
+import { findUnsafeInput } from "../../server/errors/unsafe-input.js";
 
 const nested = (levels: number) => {
   let value: unknown = 1;

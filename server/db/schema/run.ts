@@ -21,6 +21,13 @@ export const runs = pgTable(
     triggerKind: text("trigger_kind").$type<RunTrigger["kind"]>().notNull(),
     idempotencyKey: text("idempotency_key"),
     createdBy: text("created_by").notNull(),
+    /** How many runs started each other to come to this one. */
+    depth: integer("depth").notNull().default(0),
+    /** The wake key of the wait that this run ends. */
+    parentWait: text("parent_wait"),
+    /** The workflow to start when this run fails, and the run that was started then. */
+    failureWorkflowId: text("failure_workflow_id"),
+    failureRunId: uuid("failure_run_id"),
     createdAt: instant("created_at").notNull(),
     startedAt: instant("started_at"),
     finishedAt: instant("finished_at"),
@@ -39,6 +46,13 @@ export const runs = pgTable(
       table.createdAt.desc(),
       table.id.desc(),
     ),
+    index("runs_active_scheduled_idx")
+      .on(table.organizationId, table.createdBy)
+      .where(sql`trigger_kind = 'schedule' and state in ('pending', 'running', 'waiting')`),
+    uniqueIndex("runs_parent_wait_idx").on(table.parentWait).where(sql`parent_wait is not null`),
+    index("runs_failure_due_idx")
+      .on(table.finishedAt)
+      .where(sql`state = 'failed' and failure_workflow_id is not null and failure_run_id is null`),
     uniqueIndex("runs_idempotency_idx")
       .on(table.organizationId, table.workflowId, table.idempotencyKey)
       .where(sql`idempotency_key is not null`),

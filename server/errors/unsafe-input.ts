@@ -1,4 +1,4 @@
-import type { InputIssue } from "../server/errors/invalid-body.js";
+import type { InputIssue } from "./invalid-body.js";
 
 /** Deepest nesting of arrays and objects in an input. */
 const MAX_INPUT_DEPTH = 100;

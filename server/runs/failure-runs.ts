@@ -1,0 +1,97 @@
+import type { Logger } from "pino";
+import type { Database, Sql, Transaction } from "../db/client.js";
+import type { Engine } from "../engine/engine.js";
+import { AppError } from "../errors/app-error.js";
+import type { WorkflowService } from "../workflows/service.js";
+import type { RunService } from "./service.js";
+import * as store from "./store.js";
+
+/** Longest pause between two looks, in milliseconds; covers lost notifications. */
+const LOOK_INTERVAL_MS = 10_000;
+
+export interface FailureRunsOptions {
+  readonly database: Database;
+  readonly runs: RunService;
+  readonly engine: Engine;
+  readonly workflows: WorkflowService;
+  /** Pool whose connection listens for failed runs. */
+  readonly listenOn: Sql;
+  readonly logger: Logger;
+}
+
+/**
+ * Starts the workflow that `settings.onFailure` names for every run that fails, exactly once however it failed: the
+ * run is written in the transaction that marks the failed one as done.
+ */
+export class FailureRuns {
+  readonly #options: FailureRunsOptions;
+  #timer: NodeJS.Timeout | null = null;
+  #running: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(options: FailureRunsOptions) {
+    this.#options = options;
+  }
+
+  /** Looks now, whenever a run has failed, and every 10 s. */
+  async start(): Promise<void> {
+    await this.#options.runs.listenForFailures(this.#options.listenOn, () => this.#look());
+    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL_MS);
+    this.#look();
+  }
+
+  /** Resolves once what is being started is written. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  #look(): void {
+    this.#running = this.#running.then(async () => {
+      try {
+        while (!this.#isStopped && (await this.#options.database.transaction((tx) => this.#startNext(tx))));
+      } catch (error) {
+        this.#options.logger.warn(
+          { err: error },
+          "Starting what failed runs ask for failed; it is tried again.",
+        );
+      }
+    });
+  }
+
+  /** False when no failed run asks for anything. */
+  async #startNext(tx: Transaction): Promise<boolean> {
+    const { runs, logger } = this.#options;
+    const failed = await store.takeFailedRun(tx.db);
+    if (failed?.failureWorkflowId === null || failed === null) return false;
+    const { id, organizationId, failureWorkflowId, createdBy } = failed;
+    try {
+      const run = await runs.check(tx.db, organizationId, {
+        workflowId: failureWorkflowId,
+        version: null,
+        input: await this.#describe(tx, failed),
+        trigger: { kind: "failure", failedRunId: id, failedWorkflowId: failed.workflowId },
+        idempotencyKey: null,
+        createdBy,
+      });
+      await store.closeFailedRun(tx.db, organizationId, id, await runs.dispatch(tx, run));
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      logger.warn(
+        { runId: id, workflowId: failureWorkflowId, code: error.errorCode },
+        "The workflow for failed runs cannot run.",
+      );
+      await store.closeFailedRun(tx.db, organizationId, id, null);
+    }
+    return true;
+  }
+
+  async #describe(tx: Transaction, { id, organizationId, workflowId, versionId, input }: store.FailedRun) {
+    const [{ error }, document] = await Promise.all([
+      this.#options.engine.readOutcome(id),
+      this.#options.workflows.findDocument(tx.db, organizationId, versionId),
+    ]);
+    return { runId: id, workflowId, workflowName: document?.metadata.name ?? null, error, input };
+  }
+}
