@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import type { Logger } from "pino";
 import { ApprovalService } from "./approvals/service.js";
@@ -31,6 +32,7 @@ import { FailureRuns } from "./runs/failure-runs.js";
 import { createRunLoader } from "./runs/load-run.js";
 import { RunChanges } from "./runs/run-changes.js";
 import { RunReader } from "./runs/run-reader.js";
+import { reportRuns } from "./runs/run-report.js";
 import { RunService } from "./runs/service.js";
 import { type Scheduler, startScheduler } from "./schedules/scheduler.js";
 import { ScheduleService } from "./schedules/service.js";
@@ -97,8 +99,10 @@ export interface RuntimeOptions {
 export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { config, databaseUrl, authSecret: secret, baseUrl, logger, now } = options;
   const max = config.databasePoolSize;
-  const database = openDatabase(databaseUrl, { max, applicationName: "flowkeep api" });
-  const engineDatabase = openDatabase(databaseUrl, { max, applicationName: "flowkeep engine" });
+  const processId = randomUUID().slice(0, 8);
+  const metrics = createMetrics();
+  const database = openDatabase(databaseUrl, { max, applicationName: `flowkeep api ${processId}` });
+  const engineDatabase = openDatabase(databaseUrl, { max, applicationName: `flowkeep engine ${processId}` });
   const waits: Pick<Engine, "hold" | "wake"> = {
     hold: (...wait) => engine.hold(...wait),
     wake: (...keys) => engine.wake(...keys),
@@ -136,6 +140,8 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     readSecrets: (organizationId, names) => secrets.reveal(engineDatabase.db, organizationId, names),
     expressions,
     catalogue,
+    onAttempt: (type, record) =>
+      metrics.timeAttempt(catalogue.get(type) === undefined ? "unknown" : type, record),
     concurrency: config.workerConcurrency,
     shutdownGraceMs: config.shutdownGraceMs,
     logger,
@@ -153,7 +159,6 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     listenOn: database.sql,
     logger,
   });
-  const metrics = createMetrics();
   const onFired = measureFirings(metrics.registry);
   const schedules: ScheduleService = new ScheduleService({ database, workflows, runs, now, logger, onFired });
   const webhooks: WebhookService = new WebhookService({ database, workflows, box, baseUrl, now });
@@ -200,6 +205,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
         (error: unknown) => logger.error({ err: error }, "Sealing secrets anew failed."),
       );
       await changes.start();
+      await reportRuns({ sql: database.sql, origin: processId, logger, onMilestone: metrics.countRun });
       if (hasWorker) {
         await engine.start();
         await failureRuns.start();

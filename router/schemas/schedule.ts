@@ -96,7 +96,7 @@ export const CreateScheduleInput = z
   .refine(isRange, rangeError);
 
 export const UpdateScheduleInput = z
-  .strictObject({
+  .object({
     id: Id,
     expectedVersion: ExpectedVersion,
     workflowId: Id.optional(),

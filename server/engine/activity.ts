@@ -6,6 +6,7 @@ export class Activity {
   private readonly onIdle: () => void;
   private readonly outer: Activity | null;
   private count = 0;
+  private resting: NodeJS.Immediate | null = null;
 
   constructor(onIdle: () => void, outer: Activity | null = null) {
     this.onIdle = onIdle;
@@ -29,8 +30,12 @@ export class Activity {
 
   private leave(): void {
     this.count -= 1;
-    // What awaits the work goes on before this callback, and the inner activity is asked before the outer one.
-    if (this.count === 0) setImmediate(() => this.rest());
+    if (this.count === 0) {
+      // What awaits the work goes on before the callback, and inner activities are asked before the outer one: it asks
+      // anew after each of them.
+      if (this.resting !== null) clearImmediate(this.resting);
+      this.resting = setImmediate(() => this.rest());
+    }
     this.outer?.leave();
   }
 

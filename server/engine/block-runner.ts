@@ -33,6 +33,9 @@ export const UNLIMITED_WAIT_MS = 31_536_000_000;
 /** Outputs by block id, without a prototype. */
 export type Outputs = Record<string, unknown>;
 
+/** Called for every attempt that was made here, with the type of its block, before it is recorded. */
+export type AttemptObserver = (type: string, record: BlockRecord) => void;
+
 /** What a walk needs beside its document. */
 export interface WalkOptions {
   readonly plan: Plan;
@@ -53,6 +56,7 @@ export interface WalkOptions {
   readonly readSecrets: ReadSecrets;
   readonly evaluate: Evaluate;
   readonly loopOf: (planned: PlannedBlock, at: LoopPlace) => LoopPhases;
+  readonly onAttempt?: AttemptObserver | undefined;
   readonly now: () => Date;
 }
 
@@ -232,6 +236,7 @@ export class BlockRunner {
     visible: Readonly<Outputs>,
   ): Promise<BlockRecord> {
     const { block, connector, outgoing } = planned;
+    this.options.onAttempt?.(block.type, record);
     if (!record.ok) {
       const goesOn = isTriedAgain(retryPolicyOf(block, connector), record.attempt, record.error);
       if (goesOn || !isCaught(block)) return record;

@@ -5,7 +5,7 @@ import type { BlockLogger } from "../connectors/define-connector.js";
 import type { Database } from "../db/client.js";
 import type { WorkflowDocument } from "../workflows/document.js";
 import { type ActiveRuns, RunAbandonedError, type RunPass } from "./active-runs.js";
-import type { Outputs, WalkOptions } from "./block-runner.js";
+import type { AttemptObserver, Outputs, WalkOptions } from "./block-runner.js";
 import type { Evaluate } from "./execute-block.js";
 import { loopPhases, readLoopScope } from "./loops.js";
 import { type ConnectorLookup, type Plan, planDocument } from "./plan.js";
@@ -46,6 +46,7 @@ export interface RunWorkflowOptions {
   readonly handBack: (runId: string) => Promise<void>;
   /** Runs database work again while the database cannot be reached. */
   readonly retry: <T>(work: () => Promise<T>) => Promise<T>;
+  readonly onAttempt?: AttemptObserver | undefined;
   readonly logger: Logger;
   readonly now: () => Date;
 }
@@ -187,6 +188,7 @@ function walkOptions(options: RunWorkflowOptions, journey: Journey): WalkOptions
     logFor: (blockId, attempt) => blockLogger(logger, { runId: rootRunId, blockId, attempt }),
     readSecrets: (id, names) => retry(() => options.readSecrets(id, names)),
     evaluate,
+    onAttempt: options.onAttempt,
     loopOf: ({ block }, place) => loopPhases(database, { ...site, loopId: block.id }, place),
     now,
   };

@@ -5,6 +5,7 @@ import { BackendPostgres } from "openworkflow/postgres";
 import type { Logger } from "pino";
 import type { Database } from "../db/client.js";
 import { ActiveRuns } from "./active-runs.js";
+import type { AttemptObserver } from "./block-runner.js";
 import { retryConnectionLoss } from "./connection-retry.js";
 import { expireRuns, readUntilDue } from "./due-runs.js";
 import type { Evaluate } from "./execute-block.js";
@@ -38,6 +39,7 @@ export interface WorkerOptions {
   readonly concurrency: number;
   /** Time running steps get to finish on `stop`, in milliseconds. */
   readonly shutdownGraceMs: number;
+  readonly onAttempt?: AttemptObserver | undefined;
   readonly logger: Logger;
   readonly now: () => Date;
 }
@@ -136,6 +138,7 @@ function createWorker(options: WorkerOptions, state: WorkerState, onSlotFree: ()
     activeRuns,
     handBack: (runId) => retry(() => handBackRun(sql, runId, number)),
     retry,
+    onAttempt: options.onAttempt,
     logger,
     now,
   });

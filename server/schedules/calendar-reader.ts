@@ -4,7 +4,7 @@ import { type ClockChange, type Cron, parseCron } from "./cron.js";
 import { type WallClock, wallClockOf } from "./wall-clock.js";
 
 /** What an expression is read with. */
-export interface CronSpec extends ClockChange {
+interface CronSpec extends ClockChange {
   readonly cron: string;
   readonly timezone: string;
 }

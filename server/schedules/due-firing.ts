@@ -239,7 +239,7 @@ const causeOf = (error: unknown) =>
   error instanceof Error && error.cause instanceof Error ? error.cause : error;
 
 /** The catch-up policy of a stored schedule. */
-export function catchupOf(schedule: store.StoredSchedule): Catchup {
+function catchupOf(schedule: store.StoredSchedule): Catchup {
   const { catchupMode: mode, catchupWindowSeconds: windowSeconds, catchupMax: max } = schedule;
   return { mode, windowSeconds, max };
 }

@@ -42,7 +42,7 @@ const MINUTE_MS = 60_000;
 /** How many schedules a tick fires in one transaction. */
 const BATCH = 100;
 /** Most instants of one backfill. */
-export const MAX_BACKFILL = 1_000;
+const MAX_BACKFILL = 1_000;
 
 /** Fires at the word of a caller: the current minute, once beside the calendar, or a range of the past. */
 export class ManualFiring {

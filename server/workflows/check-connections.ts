@@ -5,8 +5,13 @@ import { readExpression } from "./read-text.js";
 import type { ReferenceScope } from "./reference-scope.js";
 import { errorAt, type ValidationCode, type ValidationError } from "./validation-error.js";
 
-/** Every block has this handle: its connections are taken after a failure with `onError: branch`. */
+/** Every block has this handle: its connections are taken after a failure that `onError` lets the run survive. */
 const ERROR_HANDLE = "error";
+
+/** Whether a run goes on after a failure of the block, which then has `error` as an output. */
+export function isCaught({ onError }: Block): boolean {
+  return onError === "continue" || onError === "branch";
+}
 
 /** What is wrong with the ends, handles and conditions of connections, one after the other. */
 export function* checkConnections(
@@ -39,6 +44,12 @@ export function* checkConnections(
       yield at(
         "unknown_handle",
         `the source has no handle "${excerpt(sourceHandle)}"; its handles are ${names}.`,
+      );
+    }
+    if (sourceHandle === ERROR_HANDLE && from !== undefined && !isCaught(from)) {
+      yield at(
+        "error_not_caught",
+        'nothing takes the handle "error" while the source\'s onError is fail; update its onError to "branch" or "continue".',
       );
     }
     if (connection.condition !== undefined) yield* checkCondition(connection, field, from, scope);

@@ -1,4 +1,5 @@
 import type { BlockTypes } from "./block-types.js";
+import { isCaught } from "./check-connections.js";
 import type { Block, Connection, WorkflowDocument } from "./document.js";
 import { Graph } from "./graph.js";
 import { EACH_HANDLE, LOOP_TYPE, type LoopPaths, loopPathsOf } from "./loop-paths.js";
@@ -181,7 +182,7 @@ export class ReferenceScope {
   #lookAtOutput(block: Block, path: Reference["path"]): Sight {
     const type = this.#blockTypes.get(block.type);
     if (type === undefined || type.hasOpenOutputs) return { kinds: "any" };
-    if (path[0] === "error" && (block.onError === "continue" || block.onError === "branch")) {
+    if (path[0] === "error" && isCaught(block)) {
       return { kinds: path.length === 1 ? ["object"] : ["string"] };
     }
     const key = JSON.stringify([block.type, ...path]);
@@ -189,6 +190,10 @@ export class ReferenceScope {
     if (kinds !== null) {
       this.#kindsByOutput.set(key, kinds);
       return { kinds };
+    }
+    if (path[0] === "error" && !Object.hasOwn(type.outputs.shape, "error")) {
+      const error = `"${block.id}" gives error only with onError "branch" or "continue"; update its onError`;
+      return { code: "error_not_caught", error };
     }
     const declared = Object.keys(type.outputs.shape);
     return {

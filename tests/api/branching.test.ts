@@ -213,6 +213,47 @@ describe("a transform with an expression", () => {
   });
 });
 
+describe("expressions inside of a loop", () => {
+  it("see the item, what lies around the loop and the body before them", async () => {
+    const run = await outputsOf(
+      [
+        start,
+        { id: "loop", type: "for_each", params: { items: "{{trigger.items}}" } },
+        {
+          id: "sum",
+          type: "transform",
+          params: { expression: "loop.item.price * trigger.factor + {{loop.index}}" },
+        },
+        { id: "if", type: "condition", params: { expression: "sum.result > 20" } },
+        say("large", "{{loop.item.name}}"),
+        { id: "total", type: "transform", params: { expression: "$sum(loop.results.sum.result)" } },
+      ],
+      [
+        { source: "start", target: "loop" },
+        { source: "loop", target: "sum", sourceHandle: "each", condition: "loop.item.price > 0" },
+        { source: "sum", target: "if" },
+        { source: "if", target: "large", sourceHandle: "true" },
+        { source: "loop", target: "total" },
+      ],
+      {
+        factor: 10,
+        items: [
+          { name: "a", price: 1 },
+          { name: "b", price: 2 },
+          { name: "c", price: 0 },
+        ],
+      },
+    );
+    expect(run).toMatchObject({ state: "completed", error: null });
+    expect(run.output.outputs.total).toEqual({ result: 31 });
+    expect(run.output.outputs.loop.results).toMatchObject([
+      { sum: { result: 10 }, if: { branch: "false" } },
+      { sum: { result: 21 }, if: { branch: "true" }, large: { result: "b" } },
+      {},
+    ]);
+  });
+});
+
 describe("a block that fails", () => {
   const blocks = (onError: string) => [
     start,

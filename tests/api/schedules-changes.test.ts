@@ -121,7 +121,6 @@ describe("changing a schedule", () => {
     ["invalid_body", "gap", { gap: "first" }],
     ["invalid_body", "catchup", { catchup: { mode: "some" } }],
     ["invalid_body", "catchup", { catchup: { count: 1 } }],
-    ["invalid_body", "chron", { chron: "@daily" }],
     ["invalid_body", "endAt", { endAt: "2026-11-30T00:00:00Z" }],
   ])("refuses what makes no schedule as %s and names %s: %j", async (code, name, body) => {
     const { id } = await created({ startAt: "2026-12-01T00:00:00Z" });

@@ -5,7 +5,7 @@ import postgres from "postgres";
 import { Webhook } from "standardwebhooks";
 import Stripe from "stripe";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { newClient, type TestClient } from "../support/client.js";
+import { newClient, type TestClient, waitFor } from "../support/client.js";
 import { startTestServer, type TestServer } from "../support/server.js";
 import {
   createWebhook,
@@ -427,6 +427,23 @@ describe("a rotated secret", () => {
     const standard = await hook({ verification: "standard_webhooks" });
     expect((await rotate(standard.id, { secret: "no base64" })).body.issues[0].path).toEqual(["secret"]);
     expect((await rotate(standard.id, { overlapSeconds: -1 })).body.error).toBe("invalid_body");
+  });
+
+  it("is sealed anew when the server starts with another first key, and works without the older one", async () => {
+    const { id, url, secret } = await hook({ verification: "github" });
+    await rotate(id, { secret: "the second secret" });
+    const key = { id: "next", key: Buffer.alloc(32, 7).toString("base64") };
+    const config = { secretsKeys: [key] };
+    const keyIds = async () => {
+      const [row] = await sql`
+        select secret->>'keyId' as now, previous_secret->>'keyId' as before from webhooks where id = ${id}`;
+      return [row?.now, row?.before];
+    };
+    const other = await startTestServer({ databaseUrl: server.databaseUrl, config, now });
+    await waitFor(keyIds, (found) => found.every((keyId) => keyId === "next"));
+    const address = url.replace(server.url, other.url);
+    expect([await send(address, secret), await send(address, "the second secret")]).toEqual([202, 202]);
+    await other.close();
   });
 
   it("is nowhere in the database as it is", async () => {

@@ -4,6 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Principal } from "../../server/auth/principal.js";
@@ -12,6 +13,7 @@ import { waitFor } from "../support/client.js";
 import { createTestDatabase, type TestDatabase } from "../support/database.js";
 import { fastClock, openScheduling, type Scheduling } from "../support/scheduling.js";
 
+const PROCESS_FILE = fileURLToPath(new URL("../support/scheduler-process.ts", import.meta.url));
 const SPEED = 60;
 const MINUTE_MS = 60_000;
 const KILLS = 100;
@@ -35,7 +37,7 @@ beforeAll(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), "flowkeep-chaos-"));
   program = path.join(folder, "scheduler-process.mjs");
   await build({
-    entryPoints: [path.join(import.meta.dirname, "../support/scheduler-process.ts")],
+    entryPoints: [PROCESS_FILE],
     outfile: program,
     bundle: true,
     platform: "node",

@@ -1,22 +1,29 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import { build } from "esbuild";
 import { type Database, openDatabase } from "../../server/db/client.js";
 import { retireWorker } from "../../server/engine/leases.js";
 
-const WORKER_FILE = fileURLToPath(new URL("runtime-worker.ts", import.meta.url));
+const ROOT = path.resolve(import.meta.dirname, "../..");
+/** Where the workers' compiled code is kept: workers start in a fraction of the time that a loader needs. */
+const BUILD_FOLDER = path.join(ROOT, "node_modules/.cache/kill-stage");
 const CHANNEL = "stage_steps";
 const PATIENCE_MS = 60_000;
+/** Workers that are loaded beforehand, because loading takes far longer than a worker lives. */
+const STANDBYS = 2;
 
-/** Beginning or end of one step: `{run} {step} {status}`. */
+/** End of one step or beginning of one wait: `{run} {step} {status}`. */
 type Boundary = string;
 
 /** Workers on one database that are killed with -9 while they work on a run. */
 export interface KillStage {
   /**
-   * Lets workers work until `isDone`, and kills the one that works right after each beginning and each end of a step
-   * that `isKilled` picks, once per step; another takes over. `act` is called again and again meanwhile. Returns how
-   * many were killed.
+   * Lets workers work until `isDone`, and kills the one that works right after the end of each step and the beginning
+   * of each wait that `isKilled` picks, once per step; another takes over. Spares a worker with a step that two have
+   * died in already, because the third death would be taken for the step's fault. `act` is called again and again
+   * meanwhile. Returns how many were killed.
    */
   killUntil(options: {
     readonly isDone: () => Promise<boolean>;
@@ -35,10 +42,23 @@ export async function openKillStage(databaseUrl: string): Promise<KillStage> {
       perform pg_notify('${CHANNEL}', concat_ws(' ', new.workflow_run_id, new.step_name, new.status));
       return null;
     end $$;
-    create trigger stage_step after insert or update of status on openworkflow.step_attempts
-      for each row execute function openworkflow.stage_step();`);
+    create trigger stage_step_end after update of status on openworkflow.step_attempts
+      for each row execute function openworkflow.stage_step();
+    create trigger stage_wait_begin after insert on openworkflow.step_attempts
+      for each row when (new.kind = 'signal-wait') execute function openworkflow.stage_step();`);
+  await build({
+    entryPoints: ["server/**/*.ts", "tests/support/runtime-worker.ts"].map((each) => path.join(ROOT, each)),
+    outbase: ROOT,
+    outdir: BUILD_FOLDER,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    logLevel: "warning",
+  });
+  // Without a package of its own the folder would hold CommonJS.
+  await writeFile(path.join(BUILD_FOLDER, "package.json"), '{"type":"module"}');
   const boundaries = await listen(database);
-  let standby = prepare(databaseUrl);
+  const standbys = Array.from({ length: STANDBYS }, () => prepare(databaseUrl));
   return {
     async killUntil({ isDone, isKilled = () => true, act = async () => {} }) {
       const seen = new Set<Boundary>();
@@ -48,18 +68,23 @@ export async function openKillStage(databaseUrl: string): Promise<KillStage> {
         return isKilled(boundary.split(" ")[1] ?? "");
       };
       for (let kills = 0; ; kills += 1) {
-        const worker = await standby;
-        standby = prepare(databaseUrl);
-        boundaries.clear();
-        worker.stdin?.write("start\n");
-        const isOver = await boundaries.next(isNew, isDone, act);
+        standbys.push(prepare(databaseUrl));
+        const worker = await standbys.shift();
+        if (worker === undefined) throw new Error("There is no worker left.");
+        const isOver = await boundaries.next({
+          worker,
+          isNew,
+          isDone,
+          act,
+          fragile: await fragile(database),
+        });
         await kill(worker);
         await forget(database);
         if (isOver) return kills;
       }
     },
     async close() {
-      await kill(await standby);
+      for (const standby of standbys) await kill(await standby);
       await database.close();
     },
   };
@@ -67,7 +92,8 @@ export async function openKillStage(databaseUrl: string): Promise<KillStage> {
 
 /** Starts a worker that waits for its word. */
 async function prepare(databaseUrl: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ["--import", "tsx", WORKER_FILE, databaseUrl], {
+  const file = path.join(BUILD_FOLDER, "tests/support/runtime-worker.js");
+  const child = spawn(process.execPath, [file, databaseUrl], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const [code] = await Promise.race([once(child.stdout, "data"), once(child, "exit")]);
@@ -76,6 +102,7 @@ async function prepare(databaseUrl: string): Promise<ChildProcess> {
 }
 
 async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exit = once(child, "exit");
   child.kill("SIGKILL");
   await exit;
@@ -87,35 +114,39 @@ async function forget({ sql }: Database): Promise<void> {
   for (const { number } of rows) await retireWorker(sql, number);
 }
 
+/** Steps that two workers have died in. */
+async function fragile({ sql }: Database): Promise<Set<string>> {
+  const rows = await sql<{ step: string }[]>`
+    select concat_ws(' ', workflow_run_id, step_name) as step from openworkflow.step_attempts
+    where kind = 'function' group by workflow_run_id, step_name
+    having count(*) filter (where status = 'running') > 1 and bool_and(status = 'running')`;
+  return new Set(rows.map(({ step }) => step));
+}
+
+interface Life {
+  readonly worker: ChildProcess;
+  readonly isNew: (boundary: Boundary) => boolean;
+  readonly isDone: () => Promise<boolean>;
+  readonly act: () => Promise<void>;
+  readonly fragile: Set<string>;
+}
+
 async function listen({ sql }: Database) {
-  let heard: Boundary[] = [];
-  let wake = () => {};
-  await sql.listen(CHANNEL, (boundary) => {
-    heard.push(boundary);
-    wake();
-  });
+  let hear = (_boundary: Boundary) => {};
+  await sql.listen(CHANNEL, (boundary) => hear(boundary));
   return {
-    clear() {
-      heard = [];
-    },
-    /** True once `isDone` holds, false with the first boundary that is new. */
-    async next(
-      isNew: (boundary: Boundary) => boolean,
-      isDone: () => Promise<boolean>,
-      act: () => Promise<void>,
-    ) {
+    /** Lets the worker work; true once `isDone` holds, false when it was killed. */
+    async next({ worker, isNew, isDone, act, fragile }: Life): Promise<boolean> {
+      hear = (boundary) => {
+        fragile.delete(boundary.slice(0, boundary.lastIndexOf(" ")));
+        if (isNew(boundary) && fragile.size === 0) worker.kill("SIGKILL");
+      };
+      worker.stdin?.write("start\n");
       for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
-        const batch = heard;
-        heard = [];
-        // Only the first new one is where the worker is killed; the others have passed already.
-        if (batch.filter(isNew).length > 0) return false;
         if (await isDone()) return true;
+        if (worker.killed) return false;
         await act();
-        if (heard.length > 0) continue;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          setTimeout(resolve, 50);
-        });
+        await new Promise((resolve) => setTimeout(resolve, 20));
       }
       throw new Error(`The run has not ended within ${PATIENCE_MS} ms.`);
     },

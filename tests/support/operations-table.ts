@@ -307,14 +307,15 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     hasEtag: true,
   },
   "schedules.update": {
-    input: async ({ client, workflowId }) => ({
-      id: await createSchedule(client, workflowId),
+    input: async ({ client, workflowId, waitingWorkflowId }) => ({
+      id: await createSchedule(client, waitingWorkflowId),
+      workflowId,
       expectedVersion: 1,
       timezone: "Europe/Berlin",
       note: "Moved.",
     }),
     invalid: { maxRuns: "3" },
-    ids: { id: "not_found" },
+    ids: { id: "not_found", workflowId: "workflow_not_found" },
     status: 200,
     hasEtag: true,
   },
@@ -351,6 +352,7 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     input: () => ({ cron: "@daily", count: 2, from: "2026-11-22T09:00:00Z" }),
     invalid: { count: "2" },
     ids: {},
+    otherIds: ["id"],
     status: 200,
   },
   "secrets.set": {

@@ -9,7 +9,18 @@ const builtins = builtinConnectors({ httpAllowPrivate: false, slackApiUrl: "http
 describe("the catalogue", () => {
   it("lists every connector once, sorted by type, and finds it by type", () => {
     const catalogue = createCatalogue(builtins);
-    expect(catalogue.types()).toEqual(["http", "transform", "trigger_webhook", "wait_duration"]);
+    expect(catalogue.types()).toEqual([
+      "condition",
+      "email",
+      "for_each",
+      "http",
+      "postgres_query",
+      "slack",
+      "transform",
+      "trigger_webhook",
+      "wait_duration",
+      "wait_until",
+    ]);
     expect(catalogue.list().map(({ type }) => type)).toEqual(catalogue.types());
     for (const type of catalogue.types()) expect(catalogue.get(type)?.type).toBe(type);
   });

@@ -119,6 +119,11 @@ CREATE TABLE "webhooks" (
 	"created_by" text NOT NULL
 );
 --> statement-breakpoint
+DROP INDEX "runs_organization_created_idx";--> statement-breakpoint
+DROP INDEX "runs_workflow_created_idx";--> statement-breakpoint
+DROP INDEX "runs_state_created_idx";--> statement-breakpoint
+DROP INDEX "schedules_organization_created_idx";--> statement-breakpoint
+DROP INDEX "workflows_organization_created_idx";--> statement-breakpoint
 ALTER TABLE "schedule_occurrences" DROP CONSTRAINT "schedule_occurrences_organization_id_schedule_id_scheduled_for_pk";--> statement-breakpoint
 ALTER TABLE "schedule_occurrences" ALTER COLUMN "fired_at" DROP NOT NULL;--> statement-breakpoint
 ALTER TABLE "runs" ADD COLUMN "depth" integer DEFAULT 0 NOT NULL;--> statement-breakpoint
@@ -158,16 +163,16 @@ CREATE INDEX "approvals_inbox_idx" ON "approvals" USING btree ("organization_id"
 CREATE INDEX "approvals_state_idx" ON "approvals" USING btree ("organization_id","state","created_at","id");--> statement-breakpoint
 CREATE INDEX "approvals_run_idx" ON "approvals" USING btree ("organization_id","run_id");--> statement-breakpoint
 CREATE INDEX "approvals_engine_run_idx" ON "approvals" USING btree (split_part(wake_key, ':', 1)) WHERE state = 'pending';--> statement-breakpoint
-CREATE INDEX "secrets_organization_created_idx" ON "secrets" USING btree ("organization_id","created_at" DESC NULLS LAST,"name" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "secrets_organization_created_idx" ON "secrets" USING btree ("organization_id","created_at","name");--> statement-breakpoint
 CREATE INDEX "signal_waits_open_idx" ON "signal_waits" USING btree ("organization_id","name","correlation_key") WHERE signal_id is null and closed_at is null;--> statement-breakpoint
 CREATE INDEX "signal_waits_engine_run_idx" ON "signal_waits" USING btree (split_part(wake_key, ':', 1)) WHERE closed_at is null;--> statement-breakpoint
 CREATE UNIQUE INDEX "signals_idempotency_idx" ON "signals" USING btree ("organization_id","idempotency_key") WHERE idempotency_key is not null;--> statement-breakpoint
 CREATE INDEX "signals_buffered_idx" ON "signals" USING btree ("organization_id","name","correlation_key","position") WHERE consumed_at is null;--> statement-breakpoint
 CREATE INDEX "signals_expiry_idx" ON "signals" USING btree ("organization_id","expires_at") WHERE consumed_at is null;--> statement-breakpoint
-CREATE INDEX "webhook_deliveries_created_idx" ON "webhook_deliveries" USING btree ("webhook_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
-CREATE INDEX "webhook_deliveries_verdict_idx" ON "webhook_deliveries" USING btree ("webhook_id","verdict","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "webhook_deliveries_created_idx" ON "webhook_deliveries" USING btree ("webhook_id","created_at","id");--> statement-breakpoint
+CREATE INDEX "webhook_deliveries_verdict_idx" ON "webhook_deliveries" USING btree ("webhook_id","verdict","created_at","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "webhook_deliveries_key_idx" ON "webhook_deliveries" USING btree ("webhook_id","delivery_key") WHERE holds_key;--> statement-breakpoint
-CREATE INDEX "webhooks_organization_created_idx" ON "webhooks" USING btree ("organization_id","created_at" DESC NULLS LAST,"id" DESC NULLS LAST);--> statement-breakpoint
+CREATE INDEX "webhooks_organization_created_idx" ON "webhooks" USING btree ("organization_id","created_at","id");--> statement-breakpoint
 CREATE INDEX "webhooks_workflow_idx" ON "webhooks" USING btree ("workflow_id");--> statement-breakpoint
 CREATE INDEX "runs_active_scheduled_idx" ON "runs" USING btree ("organization_id","created_by") WHERE trigger_kind = 'schedule' and state in ('pending', 'running', 'waiting');--> statement-breakpoint
 CREATE UNIQUE INDEX "runs_parent_wait_idx" ON "runs" USING btree ("parent_wait") WHERE parent_wait is not null;--> statement-breakpoint
@@ -176,4 +181,9 @@ CREATE INDEX "schedule_occurrences_scheduled_idx" ON "schedule_occurrences" USIN
 CREATE UNIQUE INDEX "schedule_occurrences_instant_idx" ON "schedule_occurrences" USING btree ("organization_id","schedule_id","scheduled_for") WHERE kind = 'calendar';--> statement-breakpoint
 CREATE INDEX "schedule_occurrences_due_idx" ON "schedule_occurrences" USING btree ("next_attempt_at") WHERE next_attempt_at is not null;--> statement-breakpoint
 CREATE INDEX "schedule_occurrences_awaiting_idx" ON "schedule_occurrences" USING btree ("awaits_run_id") WHERE awaits_run_id is not null;--> statement-breakpoint
-CREATE INDEX "schedule_occurrences_pending_idx" ON "schedule_occurrences" USING btree ("organization_id","schedule_id","scheduled_for") WHERE outcome = 'pending';
+CREATE INDEX "schedule_occurrences_pending_idx" ON "schedule_occurrences" USING btree ("organization_id","schedule_id","scheduled_for") WHERE outcome = 'pending';--> statement-breakpoint
+CREATE INDEX "runs_organization_created_idx" ON "runs" USING btree ("organization_id","created_at","id");--> statement-breakpoint
+CREATE INDEX "runs_workflow_created_idx" ON "runs" USING btree ("organization_id","workflow_id","created_at","id");--> statement-breakpoint
+CREATE INDEX "runs_state_created_idx" ON "runs" USING btree ("organization_id","state","created_at","id");--> statement-breakpoint
+CREATE INDEX "schedules_organization_created_idx" ON "schedules" USING btree ("organization_id","created_at","id");--> statement-breakpoint
+CREATE INDEX "workflows_organization_created_idx" ON "workflows" USING btree ("organization_id","created_at","id") WHERE removed_at is null;

@@ -33,19 +33,9 @@ export const runs = pgTable(
     finishedAt: instant("finished_at"),
   },
   (table) => [
-    index("runs_organization_created_idx").on(table.organizationId, table.createdAt.desc(), table.id.desc()),
-    index("runs_workflow_created_idx").on(
-      table.organizationId,
-      table.workflowId,
-      table.createdAt.desc(),
-      table.id.desc(),
-    ),
-    index("runs_state_created_idx").on(
-      table.organizationId,
-      table.state,
-      table.createdAt.desc(),
-      table.id.desc(),
-    ),
+    index("runs_organization_created_idx").on(table.organizationId, table.createdAt, table.id),
+    index("runs_workflow_created_idx").on(table.organizationId, table.workflowId, table.createdAt, table.id),
+    index("runs_state_created_idx").on(table.organizationId, table.state, table.createdAt, table.id),
     index("runs_active_scheduled_idx")
       .on(table.organizationId, table.createdBy)
       .where(sql`trigger_kind = 'schedule' and state in ('pending', 'running', 'waiting')`),

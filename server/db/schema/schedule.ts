@@ -63,11 +63,7 @@ export const schedules = pgTable(
   (table) => [
     primaryKey({ columns: [table.organizationId, table.id] }),
     index("schedules_due_idx").on(table.nextFireAt).where(sql`next_fire_at is not null`),
-    index("schedules_organization_created_idx").on(
-      table.organizationId,
-      table.createdAt.desc(),
-      table.id.desc(),
-    ),
+    index("schedules_organization_created_idx").on(table.organizationId, table.createdAt, table.id),
     index("schedules_workflow_idx").on(table.workflowId),
   ],
 );

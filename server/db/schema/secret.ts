@@ -21,10 +21,6 @@ export const secrets = pgTable(
   },
   (table) => [
     primaryKey({ columns: [table.organizationId, table.name] }),
-    index("secrets_organization_created_idx").on(
-      table.organizationId,
-      table.createdAt.desc(),
-      table.name.desc(),
-    ),
+    index("secrets_organization_created_idx").on(table.organizationId, table.createdAt, table.name),
   ],
 );

@@ -44,11 +44,7 @@ export const webhooks = pgTable(
     createdBy: text("created_by").notNull(),
   },
   (table) => [
-    index("webhooks_organization_created_idx").on(
-      table.organizationId,
-      table.createdAt.desc(),
-      table.id.desc(),
-    ),
+    index("webhooks_organization_created_idx").on(table.organizationId, table.createdAt, table.id),
     index("webhooks_workflow_idx").on(table.workflowId),
   ],
 );
@@ -84,13 +80,8 @@ export const webhookDeliveries = pgTable(
     createdAt: instant("created_at").notNull(),
   },
   (table) => [
-    index("webhook_deliveries_created_idx").on(table.webhookId, table.createdAt.desc(), table.id.desc()),
-    index("webhook_deliveries_verdict_idx").on(
-      table.webhookId,
-      table.verdict,
-      table.createdAt.desc(),
-      table.id.desc(),
-    ),
+    index("webhook_deliveries_created_idx").on(table.webhookId, table.createdAt, table.id),
+    index("webhook_deliveries_verdict_idx").on(table.webhookId, table.verdict, table.createdAt, table.id),
     uniqueIndex("webhook_deliveries_key_idx").on(table.webhookId, table.deliveryKey).where(sql`holds_key`),
   ],
 );

@@ -23,7 +23,7 @@ export const workflows = pgTable(
   },
   (table) => [
     index("workflows_organization_created_idx")
-      .on(table.organizationId, table.createdAt.desc(), table.id.desc())
+      .on(table.organizationId, table.createdAt, table.id)
       .where(sql`removed_at is null`),
   ],
 );
