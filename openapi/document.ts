@@ -4,6 +4,7 @@ import { generateOpenApiDocument, type OpenApiRouter } from "trpc-to-openapi";
 import { z } from "zod";
 import type { oas31 } from "zod-openapi";
 import { authPaths } from "../server/auth/auth-openapi.js";
+import { EditOperation } from "../server/workflows/edit-operation.js";
 import { completeOperation } from "./complete-operation.js";
 import { headers, parameters, securitySchemes, tagDescriptions } from "./document-components.js";
 import { isStream, listOperations, listStreams, type Operation, REST_PREFIX } from "./operations.js";
@@ -33,6 +34,8 @@ export function buildDocument(router: AnyTRPCRouter): oas31.OpenAPIObject {
     version: info.version,
     baseUrl: "/",
     securitySchemes,
+    // Operations are read one by one, so no input has this schema.
+    defs: { EditOperation },
   }) as oas31.OpenAPIObject;
   const responses: Record<string, oas31.ResponseObject> = {};
   const paths: oas31.PathsObject = {};

@@ -52,7 +52,7 @@ export const ReplaceWorkflowInput = z.object({
 
 export const EditWorkflowInput = z.object({
   id: Id,
-  ops: z.array(z.unknown()).meta({
+  ops: z.array(z.unknown().meta({ $ref: "#/components/schemas/EditOperation" })).meta({
     description:
       "Edit operations, applied in order, each by itself: add, update, remove, connect, disconnect on blocks and connections, configure on settings, variables and metadata. A bad one is skipped and explained.",
   }),

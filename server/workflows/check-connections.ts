@@ -1,5 +1,5 @@
 import type { BlockTypes } from "./block-types.js";
-import type { Block, Connection } from "./document.js";
+import { type Block, type Connection, isCaught } from "./document.js";
 import { excerpt } from "./nearest-names.js";
 import { readExpression } from "./read-text.js";
 import type { ReferenceScope } from "./reference-scope.js";
@@ -7,11 +7,6 @@ import { errorAt, type ValidationCode, type ValidationError } from "./validation
 
 /** Every block has this handle: its connections are taken after a failure that `onError` lets the run survive. */
 const ERROR_HANDLE = "error";
-
-/** Whether a run goes on after a failure of the block, which then has `error` as an output. */
-export function isCaught({ onError }: Block): boolean {
-  return onError === "continue" || onError === "branch";
-}
 
 /** What is wrong with the ends, handles and conditions of connections, one after the other. */
 export function* checkConnections(

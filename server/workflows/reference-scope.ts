@@ -1,6 +1,5 @@
 import type { BlockTypes } from "./block-types.js";
-import { isCaught } from "./check-connections.js";
-import type { Block, Connection, WorkflowDocument } from "./document.js";
+import { type Block, type Connection, isCaught, type WorkflowDocument } from "./document.js";
 import { Graph } from "./graph.js";
 import { EACH_HANDLE, LOOP_TYPE, type LoopPaths, loopPathsOf } from "./loop-paths.js";
 import { excerpt, nearestNames } from "./nearest-names.js";

@@ -22,7 +22,8 @@ export const validationCodes = {
   invalid_condition: "A connection's condition cannot be read.",
   invalid_expression: "A parameter's expression cannot be read.",
   unknown_handle: "A connection starts at a handle that its source does not have.",
-  error_not_caught: "The handle error of a block, or its output error, is used, but the block's onError is fail.",
+  error_not_caught:
+    "The handle error of a block, or its output error, is used, but the block's onError is fail.",
   invalid_edge_source: "A connection starts at a block that does not exist.",
   invalid_edge_target: "A connection ends at a block that does not exist, or at a trigger.",
   duplicate_connection: "Two blocks are connected twice through the same source handle.",

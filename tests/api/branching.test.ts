@@ -292,7 +292,7 @@ describe("a block that fails", () => {
 
   it("does not take the handle error when it completes", async () => {
     const run = await outputsOf(
-      [start, say("fine", "fine"), say("rescue", "rescue")],
+      [start, { ...say("fine", "fine"), onError: "branch" }, say("rescue", "rescue")],
       [
         { source: "start", target: "fine" },
         { source: "fine", target: "rescue", sourceHandle: "error" },

@@ -104,7 +104,7 @@ describe("a condition block", () => {
   ];
 
   it("has its branches, else and error as handles, or none at all", () => {
-    expect(branching({ branches }, ["large", "small", "else", "error", undefined])).toEqual([]);
+    expect(branching({ branches }, ["large", "small", "else", undefined])).toEqual([]);
     expect(branching({ expression: "trigger.ok" }, ["true", "false", undefined])).toEqual([]);
   });
 
@@ -261,6 +261,35 @@ describe("a loop", () => {
         connections: [each("body"), { source: "loop", target: "body", sourceHandle: "eahc" }],
       }),
     ).toContain("loop unknown_handle");
+  });
+});
+
+describe("a failure", () => {
+  const caught = (more: object) =>
+    validate({
+      blocks: [
+        { id: "fetch", type: "http", params: { url: "https://e.example" }, ...more },
+        say("rescue", "{{fetch.error.code}}"),
+      ],
+      connections: [{ source: "fetch", target: "rescue", sourceHandle: "error" }],
+    });
+
+  it.each(["branch", "continue"])("has a handle and an output error with onError %s", (onError) => {
+    expect(caught({ onError })).toEqual([]);
+  });
+
+  it.each([{}, { onError: "fail" }])("has neither with %j; both errors name onError", (more) => {
+    expect(caught(more)).toMatchObject(
+      [
+        { block_id: "rescue", code: "error_not_caught", field: "template", error: /onError "branch"/ },
+        {
+          block_id: "fetch",
+          code: "error_not_caught",
+          field: "connections[0]",
+          error: /onError to "branch"/,
+        },
+      ].map((error) => ({ ...error, error: expect.stringMatching(error.error) })),
+    );
   });
 });
 

@@ -6,7 +6,7 @@ import { BlockError, type WaitConnector } from "../define-connector.js";
 /** Longest wait, in milliseconds: 365 days. */
 const MAX_WAIT_MS = 365 * 86_400_000;
 
-const instant = z.iso.datetime({ offset: true });
+const instant = z.union([z.iso.datetime({ offset: true }), z.iso.datetime({ offset: true, precision: -1 })]);
 const wallTime = z.union([z.iso.datetime({ local: true }), z.iso.date()]);
 
 const isInstant = (text: string) => instant.safeParse(text).success;

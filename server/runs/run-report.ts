@@ -1,0 +1,40 @@
+import type { Logger } from "pino";
+import type { Sql } from "../db/client.js";
+import { RUN_MILESTONE_CHANNEL } from "../engine/run-change-sql.js";
+import type { RunState, RunTrigger } from "./run-kinds.js";
+
+/** A run that was dispatched or has ended. */
+export interface RunMilestone {
+  /** `application_name` of the connection that caused it. */
+  readonly origin: string;
+  readonly runId: string;
+  readonly workflowId: string;
+  readonly trigger: RunTrigger["kind"];
+  /** `pending` when it was dispatched. */
+  readonly state: RunState;
+  /** From its start to its end; null before the end. */
+  readonly seconds: number | null;
+}
+
+export interface RunReportOptions {
+  /** Pool whose connection listens. */
+  readonly sql: Sql;
+  /** How the `application_name` of this process's connections ends, and of no other's. */
+  readonly origin: string;
+  readonly logger: Logger;
+  readonly onMilestone: (milestone: RunMilestone) => void;
+}
+
+/**
+ * Writes a log line for every run that this process dispatches and ends, and hands it to `onMilestone`: among all
+ * processes each exactly once, whatever ended the run. Ends with the pool.
+ */
+export async function reportRuns({ sql, origin, logger, onMilestone }: RunReportOptions): Promise<void> {
+  await sql.listen(RUN_MILESTONE_CHANNEL, (payload) => {
+    const milestone = JSON.parse(payload) as RunMilestone;
+    if (!milestone.origin.endsWith(origin)) return;
+    const { origin: _, ...line } = milestone;
+    logger.info(line, milestone.seconds === null ? "run dispatched" : "run ended");
+    onMilestone(milestone);
+  });
+}
