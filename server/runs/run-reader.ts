@@ -11,8 +11,11 @@ import type { RunChanges } from "./run-changes.js";
 import { hasEnded, RunTeller, type TrackedRunEvent } from "./run-events.js";
 import * as store from "./store.js";
 
-/** Shortest time between two reads for one stream, in milliseconds; changes in between are told together. */
-const STREAM_PAUSE_MS = 50;
+/**
+ * Shortest pause between two reads for one stream, in milliseconds and in times that a read took: runs with many items
+ * take long to read. Changes in between are told together.
+ */
+const STREAM_PAUSE = { ms: 50, reads: 4 } as const;
 
 /** A run as clients read it. */
 export type Run = Omit<store.StoredRun, "versionId"> &
@@ -100,12 +103,16 @@ export class RunReader {
     const changed = new Latch(over);
     const unsubscribe = this.#options.changes.subscribe(first.id, () => changed.open());
     try {
-      for (let run = first; ; run = await this.get(reader, first.id)) {
+      for (let run = first, readMs = 0; ; ) {
         yield* teller.tell(run);
         if (hasEnded(run.state)) return;
-        await delay(STREAM_PAUSE_MS, undefined, { signal: over }).catch(() => undefined);
+        const pauseMs = Math.max(STREAM_PAUSE.ms, STREAM_PAUSE.reads * readMs);
+        await delay(pauseMs, undefined, { signal: over }).catch(() => undefined);
         await changed.wait();
         if (over.aborted) break;
+        const startedAt = performance.now();
+        run = await this.get(reader, first.id);
+        readMs = performance.now() - startedAt;
       }
       if (!gone.aborted) throw this.#closing.signal.reason;
     } finally {

@@ -85,6 +85,13 @@ describe("wait_until", () => {
   });
 });
 
+it("an instant may leave out the seconds", () => {
+  const now = new Date("2026-12-24T16:00:00Z");
+  for (const at of ["2026-12-24T18:00+01:00", "2026-12-24T17:00Z"]) {
+    expect(waitUntil.waitMs(waitUntil.params.parse({ at }), now)).toBe(3_600_000);
+  }
+});
+
 describe("a local time", () => {
   const connector: Connector = waitUntil;
   const instantOf = (at: string, timezone: string, now: string) => {
