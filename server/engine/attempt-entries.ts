@@ -14,6 +14,7 @@ export function attemptEntries(sql: Sql, runId: string) {
       case
         when attempt.status = 'failed' then
           case when attempt.error->>'code' = 'handed_back' then 'interrupted' else 'failed' end
+        when attempt.kind = 'signal-wait' and attempt.output ? 'isMoot' then 'canceled'
         when attempt.status <> 'running' then
           case when entry.record->>'ok' = 'false' then 'failed' else 'completed' end
         when run.status = 'canceled' then 'canceled'

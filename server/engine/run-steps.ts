@@ -139,9 +139,15 @@ export class RunSteps {
       const delayMs = Math.max(0, dueAt - Date.now());
       const timer = delayMs > MAX_TIMER_MS ? null : setTimeout(() => this.end(signal), delayMs);
       this.waits.set(signal, { attempt, dueAt, request, resolve, reject, timer });
-      if (open !== undefined) this.look(signal, () => this.wakesOfHistory());
+      if (request.isMoot()) this.end(signal);
+      else if (open !== undefined) this.look(signal, () => this.wakesOfHistory());
       else if (request.isWakeable) this.look(signal, () => this.options.readWakes([signal]));
     });
+  }
+
+  /** Ends the waits that have become moot, so that nothing outside counts on them any more. */
+  endMootWaits(): void {
+    for (const [wakeKey, { request }] of this.waits) if (request.isMoot()) this.end(wakeKey);
   }
 
   /** Whether the pass ends without a result: the run was abandoned or something went wrong with the engine. */

@@ -82,6 +82,7 @@ export class Walk {
     if (isRace(planned)) {
       this.startedRaces.add(block.id);
       this.moot = mootBlocks(this.options.plan, this.startedRaces);
+      steps.endMootWaits();
     }
     return this.runner.run(planned);
   }

@@ -21,6 +21,15 @@ export function findTemplateIssues(value: unknown, path: Path): InputIssue[] {
   return [...entries].flatMap(([key, item]) => findTemplateIssues(item, [...path, key]));
 }
 
+/** What is wrong with the key of a delivery: without a reference every delivery would count as one. */
+export function findKeyIssues(deliveryKey: string, path: Path): InputIssue[] {
+  const isConstant = parseTemplate(deliveryKey).every(({ kind }) => kind === "text");
+  const issues = findTemplateIssues(deliveryKey, path);
+  if (!isConstant || issues.length > 0) return issues;
+  const problem = "is the same for every delivery; name the sender's id, such as {{request.body.id}}";
+  return issue(path, "constant_key", problem);
+}
+
 /** What is wrong with an expression over the delivery. */
 export function findExpressionIssues(text: string, path: Path): InputIssue[] {
   const { problem, operands, reads } = parseExpression(text);

@@ -61,6 +61,13 @@ async function approvalOf(runId: string) {
   return body.data[0];
 }
 
+/** Comes back once the block waits. */
+const waitingBlock = (runId: string, blockId: string) =>
+  waitFor(
+    () => ada.request("GET", `/api/runs/${runId}`),
+    ({ body }) => body.blocks[blockId].state === "waiting",
+  );
+
 type Verb = "approve" | "reject";
 const decide = (id: string, verb: Verb, key = ada.key, note?: string): Promise<Answer> =>
   send(server.url, key, "POST", `/api/approvals/${id}/${verb}`, note === undefined ? undefined : { note });
@@ -192,21 +199,33 @@ describe("an approval", () => {
     expect(await ada.request("GET", `/api/approvals/${id}`)).toMatchObject({ body: { state: "canceled" } });
   });
 
-  it("that lost a race is canceled when its run completes", async () => {
+  it("that lost a race is canceled at once, and another wait that lost takes no signal", async () => {
     const workflowId = await createWorkflow(ada, {
       blocks: [
         trigger,
         block("ask", "human_approval", { prompt: "Go?" }),
         block("event", "wait_for_event", { eventName: "go" }),
+        block("late", "wait_for_event", { eventName: "too late" }),
         transform("first", "went on", { join: "any" }),
+        block("end", "wait_for_event", { eventName: "end" }),
       ],
-      connections: connect("start>ask>first", "start>event>first"),
+      connections: connect("start>ask>first", "start>event>first", "start>late>first", "first>end"),
     });
     const runId = await startRun(ada, workflowId);
     const { id } = await approvalOf(runId);
+    await waitingBlock(runId, "late");
     await ada.request("POST", "/api/signals", { name: "go" });
+    await waitingBlock(runId, "end");
+    const canceled = { body: { state: "canceled" } };
+    await expect.poll(() => ada.request("GET", `/api/approvals/${id}`)).toMatchObject(canceled);
+    const { blocks } = (await ada.request("GET", `/api/runs/${runId}`)).body;
+    expect(blocks).toMatchObject({ ask: { state: "canceled" }, late: { state: "canceled" } });
+    expect((await ada.request("POST", "/api/signals", { name: "too late" })).body).toMatchObject({
+      delivered: [],
+      buffered: true,
+    });
+    await ada.request("POST", "/api/signals", { name: "end" });
     expect((await endedRun(ada, runId)).output.outputs).toMatchObject({ first: { result: "went on" } });
-    expect(await ada.request("GET", `/api/approvals/${id}`)).toMatchObject({ body: { state: "canceled" } });
   });
 
   describe("inside a loop", () => {
