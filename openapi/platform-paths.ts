@@ -171,7 +171,9 @@ const hookPath: oas31.PathItemObject = {
     ],
     requestBody: {
       required: false,
-      content: { "application/json": { schema: {}, example: { type: "order.paid", data: { id: "ord_42" } } } },
+      content: {
+        "application/json": { schema: {}, example: { type: "order.paid", data: { id: "ord_42" } } },
+      },
     },
     responses: {
       "200": answer(

@@ -97,12 +97,60 @@ export interface RuntimeOptions {
  * @throws Error naming the module when a connector cannot be loaded.
  */
 export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { config, databaseUrl, authSecret: secret, baseUrl, logger, now } = options;
-  const max = config.databasePoolSize;
+  const { config, authSecret: secret, baseUrl, logger } = options;
+  const base = layFoundation(options);
+  const domain = await buildDomain(options, base);
+  const origins = trustedOrigins(config, baseUrl);
+  const { database } = base;
+  const identity = createIdentity({ database, secret, baseUrl, trustedOrigins: origins, logger });
+  const auth = createAuth({ database, config, secret, baseUrl, logger });
+  const { engine } = domain;
+  return {
+    services: {
+      config,
+      logger,
+      identity,
+      rateLimit: createRateLimit(config),
+      webhookRateLimit: createWebhookRateLimit(),
+      addressRateLimit: createAddressRateLimit(config),
+      ...domain,
+    },
+    trustedOrigins: origins,
+    metrics: base.metrics,
+    authRoutes: createAuthRoutes({ auth, sql: database.sql, config, baseUrl, logger }),
+    readiness: {
+      database: async () => ((await database.sql`select 1`).length === 1 ? "ok" : "failed"),
+      migrations: async () => ((await migrationState(database.sql)) === "current" ? "ok" : "failed"),
+      worker: async () => (hasWorker(config) ? (engine.isHealthy() ? "ok" : "failed") : "off"),
+    },
+    ...createLifecycle(options, base, domain, identity),
+  };
+}
+
+const hasWorker = ({ role }: Config) => role === "all" || role === "worker";
+const hasScheduler = ({ role }: Config) => role === "all" || role === "scheduler";
+
+type Foundation = ReturnType<typeof layFoundation>;
+type Domain = Awaited<ReturnType<typeof buildDomain>>;
+
+/** What every noun stands on. */
+function layFoundation({ config, databaseUrl, authSecret }: RuntimeOptions) {
   const processId = randomUUID().slice(0, 8);
-  const metrics = createMetrics();
-  const database = openDatabase(databaseUrl, { max, applicationName: `flowkeep api ${processId}` });
-  const engineDatabase = openDatabase(databaseUrl, { max, applicationName: `flowkeep engine ${processId}` });
+  const max = config.databasePoolSize;
+  return {
+    processId,
+    database: openDatabase(databaseUrl, { max, applicationName: `flowkeep api ${processId}` }),
+    engineDatabase: openDatabase(databaseUrl, { max, applicationName: `flowkeep engine ${processId}` }),
+    metrics: createMetrics(),
+    expressions: createExpressions(),
+    box: createSecretBox(secretKeys(config.secretsKeys, authSecret)),
+  };
+}
+
+/** The nouns. Those that blocks wait for come first, because the catalogue is part of everything else. */
+async function buildDomain(options: RuntimeOptions, base: Foundation) {
+  const { config, baseUrl, logger, now } = options;
+  const { database, engineDatabase, expressions, box, metrics } = base;
   const waits: Pick<Engine, "hold" | "wake"> = {
     hold: (...wait) => engine.hold(...wait),
     wake: (...keys) => engine.wake(...keys),
@@ -118,8 +166,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     ...awaitingConnectors({ signals, approvals, children }),
     ...(await loadConnectors(config.connectorModules, process.cwd())),
   ]);
-  const origins = trustedOrigins(config, baseUrl);
-
+  const secrets = new SecretService({ database, box, now });
   const workflows = new WorkflowService({
     database,
     catalogue,
@@ -129,11 +176,34 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       await webhooks.stopForWorkflow(tx, organizationId, workflowId);
     },
   });
-  const box = createSecretBox(secretKeys(config.secretsKeys, secret));
-  const secrets = new SecretService({ database, box, now });
   const findDocument = keepDocuments((...version) => workflows.findDocument(...version));
-  const expressions = createExpressions();
-  const engine: Engine = createEngine({
+  const engine = buildEngine(options, base, { catalogue, secrets, findDocument });
+  const changes = new RunChanges({ sql: database.sql, logger });
+  const runReader = new RunReader({ database, engine, changes, findDocument });
+  const runs = new RunService({ database, catalogue, engine, workflows, secrets, now });
+  const childRuns = new ChildRuns({ database: engineDatabase, runs, engine });
+  const onFired = measureFirings(metrics.registry);
+  const schedules: ScheduleService = new ScheduleService({ database, workflows, runs, now, logger, onFired });
+  const webhooks: WebhookService = new WebhookService({ database, workflows, box, baseUrl, now });
+  const deliveries = new DeliveryService({ database, runs, runReader, expressions, box, now });
+  const diagrams = new DiagramService({ workflows, runs: runReader, catalogue });
+  return {
+    ...{ signals, approvals, catalogue, secrets, workflows, engine, changes, runReader, runs },
+    ...{ schedules, webhooks, deliveries, diagrams },
+  };
+}
+
+function buildEngine(
+  { config, databaseUrl, logger, now }: RuntimeOptions,
+  { engineDatabase, expressions, metrics }: Foundation,
+  parts: {
+    readonly catalogue: Catalogue;
+    readonly secrets: SecretService;
+    readonly findDocument: Parameters<typeof createRunLoader>[1];
+  },
+): Engine {
+  const { catalogue, secrets, findDocument } = parts;
+  return createEngine({
     database: engineDatabase,
     listenUrl: databaseUrl,
     loadRun: createRunLoader(engineDatabase, findDocument),
@@ -147,10 +217,15 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     logger,
     now,
   });
-  const changes = new RunChanges({ sql: database.sql, logger });
-  const runReader = new RunReader({ database, engine, changes, findDocument });
-  const runs = new RunService({ database, catalogue, engine, workflows, secrets, now });
-  const childRuns = new ChildRuns({ database: engineDatabase, runs, engine });
+}
+
+/** Start and stop, in an order in which nothing loses what it stands on. */
+function createLifecycle(
+  { config, logger, now }: RuntimeOptions,
+  { database, engineDatabase, metrics, expressions, box, processId }: Foundation,
+  { engine, runs, runReader, changes, workflows, schedules, secrets, webhooks }: Domain,
+  identity: Identity,
+): Pick<Runtime, "start" | "endStreams" | "stop"> {
   const failureRuns = new FailureRuns({
     database: engineDatabase,
     runs,
@@ -159,58 +234,23 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     listenOn: database.sql,
     logger,
   });
-  const onFired = measureFirings(metrics.registry);
-  const schedules: ScheduleService = new ScheduleService({ database, workflows, runs, now, logger, onFired });
-  const webhooks: WebhookService = new WebhookService({ database, workflows, box, baseUrl, now });
-  const deliveries = new DeliveryService({ database, runs, runReader, expressions, box, now });
-  const identity = createIdentity({ database, secret, baseUrl, trustedOrigins: origins, logger });
-  const auth = createAuth({ database, config, secret, baseUrl, logger });
-
-  const hasWorker = config.role === "all" || config.role === "worker";
-  const hasScheduler = config.role === "all" || config.role === "scheduler";
   let scheduler: Scheduler | null = null;
   let rotation: Promise<void> | null = null;
   let isStopping = false;
-
   return {
-    services: {
-      config,
-      logger,
-      identity,
-      rateLimit: createRateLimit(config),
-      catalogue,
-      workflows,
-      runs,
-      runReader,
-      diagrams: new DiagramService({ workflows, runs: runReader, catalogue }),
-      schedules,
-      secrets,
-      webhooks,
-      deliveries,
-      webhookRateLimit: createWebhookRateLimit(),
-      signals,
-      approvals,
-      addressRateLimit: createAddressRateLimit(config),
-    },
-    trustedOrigins: origins,
-    metrics,
-    authRoutes: createAuthRoutes({ auth, sql: database.sql, config, baseUrl, logger }),
-    readiness: {
-      database: async () => ((await database.sql`select 1`).length === 1 ? "ok" : "failed"),
-      migrations: async () => ((await migrationState(database.sql)) === "current" ? "ok" : "failed"),
-      worker: async () => (hasWorker ? (engine.isHealthy() ? "ok" : "failed") : "off"),
-    },
     async start() {
       rotation = rotateKeys({ box, values: { secrets, webhooks }, logger, isOver: () => isStopping }).catch(
         (error: unknown) => logger.error({ err: error }, "Sealing secrets anew failed."),
       );
       await changes.start();
       await reportRuns({ sql: database.sql, origin: processId, logger, onMilestone: metrics.countRun });
-      if (hasWorker) {
+      if (hasWorker(config)) {
         await engine.start();
         await failureRuns.start();
       }
-      if (hasScheduler) scheduler = await startScheduler({ schedules, runs, sql: database.sql, now, logger });
+      if (hasScheduler(config)) {
+        scheduler = await startScheduler({ schedules, runs, sql: database.sql, now, logger });
+      }
     },
     endStreams: () => runReader.close(),
     async stop() {

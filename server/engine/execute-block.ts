@@ -254,9 +254,12 @@ function parseOutput(connector: Connector, output: unknown): unknown {
   const parsed = connector.outputs.safeParse(output);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  const problem =
-    issue === undefined ? "does not match its schema" : `${fieldName(issue.path)}: ${describeIssue(issue)}`;
-  throw new BlockError("invalid_output", `The connector returned a wrong output: ${problem}.`);
+  const name = issue === undefined ? "" : fieldName(issue.path);
+  const problem = issue === undefined ? "does not match its schema" : describeIssue(issue);
+  throw new BlockError(
+    "invalid_output",
+    `The connector returned a wrong output: ${name === "" ? "" : `${name}: `}${problem}.`,
+  );
 }
 
 /** Runs `work` under a signal of its own and stops waiting for it when its time is up or the outer signal aborts. */

@@ -13,7 +13,7 @@ export function logServerError(logger: Logger, thrown: unknown, { requestId, rou
       requestId,
       route,
       error: errorCode,
-      cause: describeCause(cause),
+      ...(cause === undefined ? {} : { cause: describeCause(cause) }),
       stack: innermost(cause)?.stack ?? stack,
     },
     message,

@@ -165,7 +165,7 @@ function assertFields(fields: readonly string[]): void {
     } catch (error) {
       if (!isImpossibleDay(error)) {
         throw new CronError(
-          `Field ${name} (${field}): ${error instanceof Error ? error.message : "not valid"}.`,
+          `Field ${name} (${field}): ${error instanceof Error ? error.message.replace(/\.+$/, "") : "not valid"}.`,
         );
       }
     }

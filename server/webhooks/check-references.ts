@@ -1,6 +1,8 @@
 import type { InputIssue } from "../errors/invalid-body.js";
 import { parseExpression } from "../expressions/parse-expression.js";
 import { parseTemplate, type Reference } from "../workflows/references.js";
+import { secretHeaders } from "./delivery-request.js";
+import type { Verification } from "./verification.js";
 
 type Path = readonly (string | number)[];
 
@@ -21,12 +23,18 @@ export function findTemplateIssues(value: unknown, path: Path): InputIssue[] {
   return [...entries].flatMap(([key, item]) => findTemplateIssues(item, [...path, key]));
 }
 
-/** What is wrong with the key of a delivery: without a reference every delivery would count as one. */
-export function findKeyIssues(deliveryKey: string, path: Path): InputIssue[] {
-  const isConstant = parseTemplate(deliveryKey).every(({ kind }) => kind === "text");
+/**
+ * What is wrong with the key of a delivery. One that no delivery can change is refused: the first delivery would have
+ * the only run. Credentials are such, because the key reads them as replaced.
+ */
+export function findKeyIssues(deliveryKey: string, verification: Verification, path: Path): InputIssue[] {
   const issues = findTemplateIssues(deliveryKey, path);
-  if (!isConstant || issues.length > 0) return issues;
-  const problem = "is the same for every delivery; name the sender's id, such as {{request.body.id}}";
+  const credentials = secretHeaders(verification);
+  const isConstant = parseTemplate(deliveryKey).every(
+    (part) => part.kind === "text" || (part.path[0] === "headers" && credentials.has(String(part.path[1]))),
+  );
+  if (issues.length > 0 || !isConstant) return issues;
+  const problem = "is the same for every delivery; name the sender's own id, such as {{request.body.id}}";
   return issue(path, "constant_key", problem);
 }
 

@@ -20,9 +20,14 @@ const JSON_TYPE = /^application\/(?:[\w.!#$&^-]+\+)?json\s*(?:;|$)/i;
 const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(?:;|$)/i;
 const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
 
+/** The headers whose values are kept and read as replaced, in lower case. */
+export function secretHeaders(verification: Verification): ReadonlySet<string> {
+  return new Set([...ALWAYS_SECRET, ...credentialHeaders(verification)]);
+}
+
 /** One text per header, credentials and signatures replaced. */
 export function openHeaders(headers: DeliveryHeaders, verification: Verification): Record<string, string> {
-  const secret = new Set([...ALWAYS_SECRET, ...credentialHeaders(verification)]);
+  const secret = secretHeaders(verification);
   return Object.fromEntries(
     Object.entries(headers).map(([name, values = []]) => [
       name,

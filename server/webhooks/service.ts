@@ -8,7 +8,7 @@ import { type InputIssue, invalidBody } from "../errors/invalid-body.js";
 import type { ResealedBatch, SealedValues } from "../secrets/rotate-keys.js";
 import type { SealedSecret, SecretBox } from "../secrets/secret-box.js";
 import type { WorkflowService } from "../workflows/service.js";
-import { findExpressionIssues, findTemplateIssues } from "./check-references.js";
+import { findExpressionIssues, findKeyIssues, findTemplateIssues } from "./check-references.js";
 import { toWebhook, type Webhook } from "./show-webhook.js";
 import * as store from "./store.js";
 import { secretProblem, type Verification } from "./verification.js";
@@ -89,6 +89,7 @@ export class WebhookService implements SealedValues {
       updatedAt: now,
       createdBy: principal.id,
     };
+    requireKey(webhook);
     await this.#options.database.transaction(async (tx) => {
       await this.#requireWorkflow(tx, webhook);
       await store.insertWebhook(tx.db, organizationId, webhook);
@@ -140,6 +141,7 @@ export class WebhookService implements SealedValues {
       const change: Partial<store.StoredWebhook> = Object.fromEntries(
         given.filter(([, value]) => value !== undefined),
       );
+      requireKey({ ...current, ...change });
       if (enabled === true) change.stoppedReason = null;
       if (enabled === true || typeof change.workflowVersion === "number") {
         await this.#requireWorkflow(tx, { ...current, ...change });
@@ -278,11 +280,16 @@ function makeSecret({ type }: Verification): string {
 }
 
 /** @throws AppError `invalid_body` naming each template and expression that cannot be read. */
-function requireSettings({ inputMapping, filter, deliveryKey }: WebhookSettings): void {
+function requireSettings({ inputMapping, filter }: WebhookSettings): void {
   const issues: InputIssue[] = [
     ...findTemplateIssues(inputMapping, ["inputMapping"]),
-    ...findTemplateIssues(deliveryKey, ["deliveryKey"]),
     ...(filter === undefined || filter === null ? [] : findExpressionIssues(filter, ["filter"])),
   ];
+  if (issues.length > 0) throw invalidBody(issues);
+}
+
+/** @throws AppError `invalid_body` for a key that cannot tell deliveries apart. */
+function requireKey({ deliveryKey, verification }: store.StoredWebhook): void {
+  const issues = deliveryKey === null ? [] : findKeyIssues(deliveryKey, verification, ["deliveryKey"]);
   if (issues.length > 0) throw invalidBody(issues);
 }

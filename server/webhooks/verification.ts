@@ -47,10 +47,15 @@ export const Verification = z
 
 /** The same as clients write it: a type without options may stand alone. */
 export const VerificationInput = z
-  .union([
-    z.enum([...plainTypes, "bearer"]).transform((type): Verification => Verification.parse({ type })),
-    Verification,
-  ])
+  .union(
+    [
+      z.enum([...plainTypes, "bearer"]).transform((type): Verification => Verification.parse({ type })),
+      Verification,
+    ],
+    {
+      error: `must be ${plainTypes.join(", ")}, bearer, {type: bearer, header} or {type: hmac, header, …} with known options`,
+    },
+  )
   .meta({
     description:
       "standard_webhooks (also Svix), stripe, github, slack, {type: hmac, header, …}, bearer or {type: bearer, header}, none. None takes deliveries of anybody who knows the address.",

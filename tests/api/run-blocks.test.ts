@@ -47,6 +47,7 @@ export default [
       if (how === "throw") throw new Error("It broke.");
       if (how === "refuse") throw new BlockError("no_way", "how: this is refused.");
       if (how === "hang") await new Promise(() => {});
+      if (how === "forget") return undefined as never;
       return how === "lie" ? { fine: "no boolean" } : { fine: true };
     },
   }),
@@ -415,6 +416,15 @@ describe("a failed run", () => {
     [
       "lie",
       { code: "invalid_output", message: expect.stringContaining("fine: "), blockId: "odd", attempt: 1 },
+    ],
+    [
+      "forget",
+      {
+        code: "invalid_output",
+        message: "The connector returned a wrong output: expected object, received undefined.",
+        blockId: "odd",
+        attempt: 1,
+      },
     ],
     [
       "hang",

@@ -106,6 +106,12 @@ describe("creating a webhook", () => {
     ["inputMapping", { inputMapping: "{{request.body.a" }],
     ["inputMapping", { inputMapping: ["{{request.body}}"] }],
     ["deliveryKey", { deliveryKey: "{{body.id}}" }],
+    ["deliveryKey", { deliveryKey: "request.body.id" }],
+    ["deliveryKey", { deliveryKey: "key {{request.headers.authorization}}" }],
+    [
+      "deliveryKey",
+      { verification: { type: "hmac", header: "X-Sig" }, deliveryKey: "{{request.headers.x-sig}}" },
+    ],
     ["workflowVersion", { workflowVersion: 2 }],
     ["rateLimitPerMinute", { rateLimitPerMinute: 0 }],
     ["enabled", { enabled: "true" }],
@@ -117,6 +123,13 @@ describe("creating a webhook", () => {
       "invalid_body",
       field,
     ]);
+  });
+
+  it("tells what a verification may be", async () => {
+    for (const verification of [undefined, "svix", { type: "hmac" }]) {
+      const { body } = await post({ verification });
+      expect(body.message).toContain("{type: hmac, header, …}");
+    }
   });
 
   it("names the very template that is wrong", async () => {
@@ -198,6 +211,9 @@ describe("changing a webhook", () => {
     expect([other.status, other.body.issues?.[0].path]).toEqual([400, ["verification"]]);
     expect((await patch(id, { filter: "(" })).body.issues[0].path).toEqual(["filter"]);
     expect((await patch(id, { workflowVersion: 9 })).body.issues[0].path).toEqual(["workflowVersion"]);
+    expect((await patch(id, { deliveryKey: "{{request.headers.x-b}}" })).body.issues[0].path).toEqual([
+      "deliveryKey",
+    ]);
   });
 });
 

@@ -19,7 +19,7 @@ export const transform = defineConnector({
       expression: expression(z.string().min(1).max(10_000)).optional().meta({
         title: "Expression",
         description:
-          "JSONata over trigger, vars and the blocks upstream, such as $sum(fetch.body.items.price) or {{fetch.status}} = 200.",
+          "JSONata over trigger, vars and the blocks upstream, such as $sum(fetch.body.items.price) or {{fetch.status}} = 200. Put a list into [ ]: without, a single match is the match itself and no match null.",
       }),
     })
     .superRefine((params, context) => {
@@ -43,6 +43,10 @@ export const transform = defineConnector({
     {
       title: "Compute",
       params: { expression: "$sum(trigger.items.(price * quantity))" },
+    },
+    {
+      title: "Filter; a list even of one match or none",
+      params: { expression: "[trigger.items[price > 10]]" },
     },
   ],
   run: async ({ template, expression }, { evaluate }) => ({
