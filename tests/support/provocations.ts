@@ -179,7 +179,6 @@ export const provocations: Partial<Record<ErrorCode, Provocation>> = {
           block_id: "greet",
           block_type: "transform",
           code: expect.any(String),
-          field: "template",
           error: expect.any(String),
         }),
       ],

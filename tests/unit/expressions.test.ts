@@ -20,16 +20,18 @@ const scope: ValueScope = {
 };
 
 const expressions = createExpressions();
-const evaluate = (text: string) => expressions.evaluate(text, scope);
-const failure = (text: string): Promise<BlockError> =>
-  evaluate(text).then(
+/** Has time to run out of memory on a busy machine too. */
+const patient = createExpressions({ timeoutMs: 8_000, maxProcesses: 1 });
+const evaluate = (text: string, by = expressions) => by.evaluate(text, scope);
+const failure = (text: string, by = expressions): Promise<BlockError> =>
+  evaluate(text, by).then(
     (value) => Promise.reject(new Error(`${text} gave ${JSON.stringify(value)}`)),
     (error: unknown) => {
       expect(error).toBeInstanceOf(BlockError);
       return error as BlockError;
     },
   );
-afterAll(() => expressions.close());
+afterAll(() => Promise.all([expressions.close(), patient.close()]));
 
 describe("an expression", () => {
   it.each<[string, unknown]>([
@@ -177,15 +179,16 @@ describe("an expression that takes too much", () => {
     ["nesting that cannot even be read", "[".repeat(50_000), "expression_failed"],
   ])("because of %s ends cleanly, and the next one works", async (_what, text, code) => {
     const startedAt = performance.now();
-    expect((await failure(text)).code).toBe(code);
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
-    expect(await evaluate("trigger.n + 1")).toBe(6);
+    const by = code === "expression_too_large" ? patient : expressions;
+    expect((await failure(text, by)).code).toBe(code);
+    expect(performance.now() - startedAt).toBeLessThan(15_000);
+    expect(await evaluate("trigger.n + 1", by)).toBe(6);
   });
 
   it("holds up the others only as long as its time", async () => {
     const texts = Array.from({ length: 20 }, (_, index) => `${index} + trigger.n`);
     const slow = [1, 2, 3].map(() => failure("$contains(trigger.long, /(a+)+$/)"));
-    expect(await Promise.all(texts.map(evaluate))).toEqual(texts.map((_, index) => index + 5));
+    expect(await Promise.all(texts.map((text) => evaluate(text)))).toEqual(texts.map((_, index) => index + 5));
     expect((await Promise.all(slow)).map(({ code }) => code)).toEqual(Array(3).fill("expression_timeout"));
   });
 
