@@ -179,7 +179,7 @@ export const schedulesRouter = router({
   backfill: procedure
     .meta({
       permission: "schedules:write",
-      errors: ["not_found", "limit_exceeded"],
+      errors: ["not_found", "workflow_not_found", "workflow_invalid", "limit_exceeded", "dispatch_failed"],
       openapi: {
         method: "POST",
         path: "/schedules/{id}/backfill",

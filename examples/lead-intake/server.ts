@@ -16,9 +16,12 @@ export interface ExampleServer {
 export async function startServer(settings: Readonly<Record<string, string>>): Promise<ExampleServer> {
   const folder = await mkdtemp(path.join(tmpdir(), "flowkeep-example-"));
   const port = await freePort();
+  // Settings of the shell's are not the example's.
+  const { PATH, HOME } = process.env;
   const child = spawn(process.execPath, ["--import", "tsx", "server/main.ts"], {
     env: {
-      ...process.env,
+      PATH,
+      HOME,
       PORT: String(port),
       DATA_DIR: path.join(folder, "data"),
       LOG_LEVEL: "warn",

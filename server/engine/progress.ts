@@ -61,6 +61,8 @@ export async function readProgress(sql: Sql, runId: string): Promise<RunProgress
         coalesce((record->>'finishedAt')::timestamptz, finished_at) as ended_at,
         record->'taken' as taken, status, started_at, id, position
       from ${attemptEntries(sql, runId)} attempts
+      -- Where an item starts is decided under the name of its loop, which does not end with it.
+      where split_part(name, '@', 2) <> 'each'
     ), newest as (
       select distinct on (block_id, item) block_id, item, kind, status, ended_at,
         case when item = '' then taken end as taken,

@@ -113,17 +113,22 @@ export class Ledger {
 
   /**
    * What runs of the schedule's workflow are pinned to.
-   * @throws AppError `not_found`, `workflow_invalid`, `dispatch_failed` (a secret is missing).
+   * @throws AppError `workflow_not_found`, `workflow_invalid`, `dispatch_failed` (a secret is missing).
    */
-  requireRunnable(db: Db, { id, organizationId, workflowId }: StoredSchedule): Promise<CheckedRun> {
-    return this.#options.runs.check(db, organizationId, {
-      workflowId,
-      version: null,
-      input: {},
-      trigger: { kind: "schedule" },
-      idempotencyKey: null,
-      createdBy: id,
-    });
+  async requireRunnable(db: Db, { id, organizationId, workflowId }: StoredSchedule): Promise<CheckedRun> {
+    try {
+      return await this.#options.runs.check(db, organizationId, {
+        workflowId,
+        version: null,
+        input: {},
+        trigger: { kind: "schedule" },
+        idempotencyKey: null,
+        createdBy: id,
+      });
+    } catch (error) {
+      const isGone = error instanceof AppError && error.errorCode === "not_found";
+      throw isGone ? new AppError("workflow_not_found") : error;
+    }
   }
 
   /** A workflow that cannot run is an outcome of the instant, not a reason to try again. */

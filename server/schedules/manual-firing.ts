@@ -89,7 +89,7 @@ export class ManualFiring {
     try {
       return await database.transaction(async (tx) => {
         const schedule = await this.#lock(tx, organizationId, id);
-        await this.#requireRunnable(tx, schedule);
+        await ledger.requireRunnable(tx.db, schedule);
         const candidate: Candidate = {
           ...toCandidate(schedule, now(), "fired"),
           kind: "manual",
@@ -111,9 +111,10 @@ export class ManualFiring {
     { organizationId }: Principal,
     { id, from, to, overlap }: BackfillRequest,
   ): Promise<{ readonly accepted: number; readonly skipped: number }> {
-    const { database, now } = this.#options;
+    const { database, ledger, now } = this.#options;
     return database.transaction(async (tx) => {
       const schedule = await this.#lock(tx, organizationId, id);
+      await ledger.requireRunnable(tx.db, schedule);
       const instants = this.#instantsBetween(schedule, from, to);
       if (instants.length === 0) return { accepted: 0, skipped: 0 };
       const policy = overlap ?? (schedule.overlap === "allow" ? "allow" : "buffer_one");
@@ -209,15 +210,6 @@ export class ManualFiring {
   }
 
   /** The caller gets the refusal itself, and no row. */
-  async #requireRunnable(tx: Transaction, schedule: store.StoredSchedule): Promise<void> {
-    try {
-      await this.#options.ledger.requireRunnable(tx.db, schedule);
-    } catch (error) {
-      const isGone = error instanceof AppError && error.errorCode === "not_found";
-      throw isGone ? new AppError("workflow_not_found") : error;
-    }
-  }
-
   #instantsBetween(schedule: store.StoredSchedule, from: Date, to: Date): Date[] {
     const calendar = this.#options.calendars.read(schedule);
     const now = this.#options.now();

@@ -35,7 +35,7 @@ export function findKeyIssues(deliveryKey: string, verification: Verification, p
   );
   if (issues.length > 0 || !isConstant) return issues;
   const problem = "is the same for every delivery; name the sender's own id, such as {{request.body.id}}";
-  return issue(path, "constant_key", problem);
+  return [issue(path, "constant_key", problem)];
 }
 
 /** What is wrong with an expression over the delivery. */

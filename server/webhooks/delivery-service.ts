@@ -106,8 +106,9 @@ export class DeliveryService {
     }
     const request = readRequest(received);
     if ("problem" in request) {
-      await this.#keep(webhook, received, { verdict: "rejected", reason: `The body ${request.problem}.` });
-      throw invalidBody([{ path: ["body"], code: "unreadable_body", message: request.problem }]);
+      const { part, problem } = request;
+      await this.#keep(webhook, received, { verdict: "rejected", reason: `The ${part} ${problem}.` });
+      throw invalidBody([{ path: [part], code: `unreadable_${part}`, message: problem }]);
     }
     const challenge = readChallenge(webhook, request);
     if (challenge === null) return this.#take(webhook, received, request);
@@ -282,6 +283,7 @@ function requireRepeatable(delivery: store.StoredDelivery): DeliveryRequest {
     });
   }
   const request = readRequest(delivery);
-  if ("problem" in request) throw new AppError("conflict", { message: `The body ${request.problem}.` });
+  if ("problem" in request)
+    throw new AppError("conflict", { message: `The ${request.part} ${request.problem}.` });
   return request;
 }

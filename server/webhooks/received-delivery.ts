@@ -50,18 +50,18 @@ export function describeIncoming(
   };
 }
 
-/** Reads what was sent; a `problem` is the end of a sentence about it. */
+/** Reads what was sent; a `problem` is the end of a sentence about the `part` that has it. */
 export function readRequest({
   headers,
   query,
   body,
   contentType,
-}: ReceivedDelivery): DeliveryRequest | { readonly problem: string } {
+}: ReceivedDelivery): DeliveryRequest | { readonly part: string; readonly problem: string } {
   const content = readBody(body, contentType);
-  if ("problem" in content) return content;
+  if ("problem" in content) return { part: "body", ...content };
   const request = { headers, query, body: content.value };
   const unsafe = findUnsafeInput(request);
-  return unsafe === null ? request : { problem: unsafe.message };
+  return unsafe === null ? request : { part: String(unsafe.path[0]), problem: unsafe.message };
 }
 
 /**

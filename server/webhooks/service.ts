@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import type { Principal } from "../auth/principal.js";
 import type { Database, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
@@ -217,7 +218,7 @@ export class WebhookService implements SealedValues {
     return store.countByKey(this.#options.database.db);
   }
 
-  /** Writes what `decide` returns for the locked row as its next version; an empty change writes nothing. */
+  /** Writes what `decide` returns for the locked row as its next version; a change to what it is writes nothing. */
   #change(
     principal: Principal,
     { id, expectedVersion }: { readonly id: string; readonly expectedVersion?: number | undefined },
@@ -234,7 +235,7 @@ export class WebhookService implements SealedValues {
         });
       }
       const change = await decide(tx, current);
-      if (Object.keys(change).length === 0) return this.#toWebhook(current);
+      if (isDeepStrictEqual({ ...current, ...change }, current)) return this.#toWebhook(current);
       const next = { ...change, version: current.version + 1, updatedAt: this.#options.now() };
       await store.updateWebhook(tx.db, organizationId, id, next);
       return this.#toWebhook({ ...current, ...next });

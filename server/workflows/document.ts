@@ -41,7 +41,8 @@ export const Block = z.looseObject({
   position: z.object({ x: z.number(), y: z.number() }).optional(),
   retry: RetryPolicy.optional().meta({ description: "Absent: the retry of the block type." }),
   timeoutMs: z.int().min(1).max(86_400_000).optional().meta({
-    description: "Longest time of one attempt.",
+    description:
+      "Longest time of one attempt. It does not end a wait: blocks that wait have limits of their own, and settings.deadlineMs bounds the run.",
   }),
   onError: z.enum(["fail", "continue", "branch"]).optional().meta({
     description:

@@ -245,6 +245,11 @@ describe("expressions inside of a loop", () => {
       },
     );
     expect(run).toMatchObject({ state: "completed", error: null });
+    expect(run.blocks).toMatchObject({
+      loop: { state: "completed", attempts: 1 },
+      sum: { state: "completed", attempts: 2, items: { completed: 2 } },
+    });
+    expect(run.blocks.loop).not.toHaveProperty("items");
     expect(run.output.outputs.total).toEqual({ result: 31 });
     expect(run.output.outputs.loop.results).toMatchObject([
       { sum: { result: 10 }, if: { branch: "false" } },

@@ -356,6 +356,15 @@ describe("a backfill", () => {
     expect(backwards.body).toMatchObject({ error: "invalid_body", issues: [{ path: ["to"] }] });
     expect((await backfill(id, "11:00", "12:00")).body).toEqual({ accepted: 0, skipped: 0 });
   });
+
+  it("of a workflow that cannot run is refused and leaves no row", async () => {
+    const empty = await createWorkflow(client);
+    const id = await schedule({ workflowId: empty });
+    expect((await backfill(id, "09:00", "09:03")).body.error).toBe("workflow_invalid");
+    await client.request("DELETE", `/api/workflows/${empty}`);
+    expect((await backfill(id, "09:00", "09:03")).body.error).toBe("workflow_not_found");
+    expect((await get(id)).recent).toEqual([]);
+  });
 });
 
 describe("the ledger", () => {

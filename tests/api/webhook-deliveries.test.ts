@@ -238,7 +238,10 @@ describe("the body of a delivery", () => {
 
   it("in the query too is looked at", async () => {
     const { url } = await hook();
-    expect((await deliver(url, { query: "?a=%00" })).body.error).toBe("invalid_body");
+    expect((await deliver(url, { query: "?a=%00" })).body).toMatchObject({
+      error: "invalid_body",
+      issues: [{ path: ["query"] }],
+    });
     expect((await deliver(url, { query: "?a=%ff&b" })).status).toBe(202);
   });
 });

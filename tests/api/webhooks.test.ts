@@ -195,6 +195,18 @@ describe("changing a webhook", () => {
     expect((await patch(id, {}, { "if-match": "*" })).body.error).toBe("invalid_if_match");
   });
 
+  it("to what it is already leaves the version as it was", async () => {
+    const { secret: _, ...webhook } = await createWebhook(client, {
+      workflowId,
+      verification: { type: "hmac", header: "x-a" },
+      inputMapping: { b: ["{{request.body.b}}"], a: null },
+    });
+    for (const body of [{}, webhook]) {
+      const answer = await patch(webhook.id, body);
+      expect([answer.status, answer.body]).toEqual([200, webhook]);
+    }
+  });
+
   it("lets one of 10 parallel changes with the same If-Match through", async () => {
     const { id } = await createWebhook(client, { workflowId });
     const answers = await Promise.all(

@@ -188,7 +188,9 @@ describe("an expression that takes too much", () => {
   it("holds up the others only as long as its time", async () => {
     const texts = Array.from({ length: 20 }, (_, index) => `${index} + trigger.n`);
     const slow = [1, 2, 3].map(() => failure("$contains(trigger.long, /(a+)+$/)"));
-    expect(await Promise.all(texts.map((text) => evaluate(text)))).toEqual(texts.map((_, index) => index + 5));
+    expect(await Promise.all(texts.map((text) => evaluate(text)))).toEqual(
+      texts.map((_, index) => index + 5),
+    );
     expect((await Promise.all(slow)).map(({ code }) => code)).toEqual(Array(3).fill("expression_timeout"));
   });
 
