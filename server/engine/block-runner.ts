@@ -8,6 +8,7 @@ import {
   type Evaluate,
   executeBlock,
   type LoopPhases,
+  timedOut,
   toBlockFailure,
   waitMsOf,
 } from "./execute-block.js";
@@ -150,8 +151,13 @@ export class BlockRunner {
     const opened = await this.step(planned, attempt, "open");
     if (!opened.ok) return opened;
     const { waitMs } = opened.output as { waitMs: number | null };
-    if (waitMs !== 0) await this.wait(planned, attempt, "wait", async () => waitMs ?? UNLIMITED_WAIT_MS);
-    return null;
+    if (waitMs === 0) return null;
+    const { timeoutMs = UNLIMITED_WAIT_MS } = planned.block;
+    const ownMs = waitMs ?? UNLIMITED_WAIT_MS;
+    const isLimited = timeoutMs < ownMs;
+    const limit = async () => Math.min(timeoutMs, ownMs);
+    if (await this.wait(planned, attempt, "wait", limit, isLimited)) return null;
+    return this.step(planned, attempt, "end", toBlockFailure(timedOut(timeoutMs)));
   }
 
   private wait(
@@ -159,12 +165,14 @@ export class BlockRunner {
     attempt: number,
     kind: "wait" | "backoff",
     milliseconds: () => Promise<number>,
-  ): Promise<void> {
+    isLimited = false,
+  ): Promise<boolean> {
     const { id } = planned.block;
     const isWakeable = planned.connector?.kind === "wait" && !("waitMs" in planned.connector);
     return this.options.steps.wait(this.name(planned, attempt, kind), {
       milliseconds,
       isWakeable: kind === "wait" && isWakeable,
+      isLimited,
       isMoot: () => this.isMoot(id),
       activity: this.activity,
     });

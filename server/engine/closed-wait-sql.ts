@@ -1,7 +1,7 @@
 /**
- * Closes what a run waits for when it ends, whoever ends it, and what a wait is for that nothing depends on any more:
- * no signal goes to it, its pending approval and the runs that it has started are canceled. A wake key starts with
- * the engine's run, so that the parts of a loop close their own.
+ * Closes what a run waits for when it ends, whoever ends it, and what a wait is for that nothing depends on any more or
+ * that the block's time limit has cut: no signal goes to it, its pending approval and the runs that it has started are
+ * canceled. A wake key starts with the engine's run, so that the parts of a loop close their own.
  */
 export const closedWaitSql = `
 create or replace function openworkflow.flowkeep_close_waits() returns trigger language plpgsql as $$
@@ -16,7 +16,7 @@ create or replace trigger flowkeep_close_waits after update of status on openwor
   for each row when (new.status in ('completed', 'failed', 'canceled') and old.status <> new.status)
   execute function openworkflow.flowkeep_close_waits();
 
-create or replace function openworkflow.flowkeep_close_moot_wait() returns trigger language plpgsql as $$
+create or replace function openworkflow.flowkeep_close_cut_wait() returns trigger language plpgsql as $$
 declare
   woken_by text := new.context->>'signal';
 begin
@@ -31,7 +31,7 @@ begin
   delete from openworkflow.flowkeep_loops where wake_key = woken_by;
   return null;
 end $$;
-create or replace trigger flowkeep_close_moot_wait after update of status on openworkflow.step_attempts
-  for each row when (new.kind = 'signal-wait' and new.status = 'completed' and new.output ? 'isMoot')
-  execute function openworkflow.flowkeep_close_moot_wait();
+create or replace trigger flowkeep_close_cut_wait after update of status on openworkflow.step_attempts
+  for each row when (new.kind = 'signal-wait' and new.status = 'completed' and new.output ?| array['isMoot', 'isCut'])
+  execute function openworkflow.flowkeep_close_cut_wait();
 `;

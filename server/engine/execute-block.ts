@@ -262,6 +262,12 @@ function parseOutput(connector: Connector, output: unknown): unknown {
   );
 }
 
+/** Why a block failed that took longer than its `timeoutMs`. */
+export function timedOut(timeoutMs: number): BlockError {
+  const message = `The block did not finish within ${timeoutMs} ms; raise its timeoutMs or do less in it.`;
+  return new BlockError("timeout", message, { isRetryable: true });
+}
+
 /** Runs `work` under a signal of its own and stops waiting for it when its time is up or the outer signal aborts. */
 async function withinTime<T>(
   timeoutMs: number,
@@ -272,8 +278,7 @@ async function withinTime<T>(
   const controller = new AbortController();
   const abort = () => controller.abort(outer.reason);
   const timer = setTimeout(() => {
-    const message = `The block did not finish within ${timeoutMs} ms; raise its timeoutMs or do less in it.`;
-    controller.abort(new BlockError("timeout", message, { isRetryable: true }));
+    controller.abort(timedOut(timeoutMs));
   }, timeoutMs);
   outer.addEventListener("abort", abort, { once: true });
   const aborted = new Promise<never>((_resolve, reject) => {

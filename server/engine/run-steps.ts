@@ -29,6 +29,8 @@ export interface WaitRequest {
   readonly isWakeable: boolean;
   /** Whether nothing depends on the wait any more; it then never ends. */
   readonly isMoot: () => boolean;
+  /** Whether the time is a limit from outside: when it has passed, what the wait is for is closed. */
+  readonly isLimited: boolean;
   /** What goes on because the wait ends counts here. */
   readonly activity: Activity;
 }
@@ -45,7 +47,7 @@ interface OpenWait {
   readonly attempt: StepAttempt;
   readonly dueAt: number;
   readonly request: WaitRequest;
-  readonly resolve: () => void;
+  readonly resolve: (isOver: boolean) => void;
   readonly reject: (error: unknown) => void;
   readonly timer: NodeJS.Timeout | null;
 }
@@ -121,11 +123,11 @@ export class RunSteps {
     }
   }
 
-  /** Returns once the time has passed or the wait was woken; never while it is moot. */
-  async wait(name: string, request: WaitRequest): Promise<void> {
+  /** True once the wait was woken or its own time has passed, false once a limit has; never while it is moot. */
+  async wait(name: string, request: WaitRequest): Promise<boolean> {
     const kept = this.completed.get(name);
     if (kept !== undefined && isMootWait(kept)) return new Promise(() => {});
-    if (kept !== undefined) return;
+    if (kept !== undefined) return !isCutWait(kept);
     const open = this.openAttempts.get(name);
     const signal = this.wakeKeyOf(name);
     const attempt =
@@ -137,7 +139,7 @@ export class RunSteps {
     return new Promise((resolve, reject) => {
       const dueAt = dueAtOf(attempt);
       const delayMs = Math.max(0, dueAt - Date.now());
-      const timer = delayMs > MAX_TIMER_MS ? null : setTimeout(() => this.end(signal), delayMs);
+      const timer = delayMs > MAX_TIMER_MS ? null : setTimeout(() => this.end(signal, true), delayMs);
       this.waits.set(signal, { attempt, dueAt, request, resolve, reject, timer });
       if (request.isMoot()) this.end(signal);
       else if (open !== undefined) this.look(signal, () => this.wakesOfHistory());
@@ -229,7 +231,7 @@ export class RunSteps {
     return this.knownWakes;
   }
 
-  private end(wakeKey: string): void {
+  private end(wakeKey: string, isElapsed = false): void {
     const wait = this.waits.get(wakeKey);
     if (wait === undefined) return;
     this.waits.delete(wakeKey);
@@ -238,8 +240,11 @@ export class RunSteps {
     void request.activity.during(async () => {
       try {
         const isMoot = request.isMoot();
-        await this.complete(attempt, isMoot ? { isMoot } : null);
-        if (!isMoot) resolve();
+        // Who woke the wait before its limit was told that it counts.
+        const isCut =
+          isElapsed && request.isLimited && !(await this.options.readWakes([wakeKey])).has(wakeKey);
+        await this.complete(attempt, isMoot ? { isMoot } : isCut ? { isCut } : null);
+        if (!isMoot) resolve(!isCut);
       } catch (error) {
         reject(error);
       }
@@ -289,6 +294,10 @@ function recordsOf({ output }: StepAttempt): BlockRecord[] {
 
 function isMootWait({ output }: StepAttempt): boolean {
   return typeof output === "object" && output !== null && "isMoot" in output;
+}
+
+function isCutWait({ output }: StepAttempt): boolean {
+  return typeof output === "object" && output !== null && "isCut" in output;
 }
 
 function dueAtOf({ context }: StepAttempt): number {

@@ -228,6 +228,32 @@ describe("an approval", () => {
     expect((await endedRun(ada, runId)).output.outputs).toMatchObject({ first: { result: "went on" } });
   });
 
+  it("that outlasts the timeoutMs of its block is canceled, and so is another run; the failure can be caught", async () => {
+    const asked = await createWorkflow(ada, { blocks: [block("ask", "human_approval", { prompt: "Go?" })] });
+    const limited = { timeoutMs: 200, onError: "continue" };
+    const workflowId = await createWorkflow(ada, {
+      blocks: [
+        block("ask", "human_approval", { prompt: "Now?" }, limited),
+        block("child", "run_workflow", { workflowId: asked }, limited),
+        block("loop", "for_each", { items: [1] }, limited),
+        block("body", "wait_for_event", { eventName: "never" }),
+      ],
+      connections: [{ source: "loop", target: "body", sourceHandle: "each" }],
+    });
+    const runId = await startRun(ada, workflowId);
+    const { state, output } = await endedRun(ada, runId);
+    const error = { code: "timeout", message: expect.stringContaining("200 ms") };
+    expect(state).toBe("completed");
+    expect(output.outputs).toEqual({ ask: { error }, child: { error }, loop: { error } });
+    const approvals = (await ada.request("GET", "/api/approvals?limit=100")).body.data;
+    expect(approvals.map((approval: { state: string }) => approval.state)).toEqual(["canceled", "canceled"]);
+    const children = (await ada.request("GET", `/api/runs?workflowId=${asked}`)).body.data;
+    expect(children).toMatchObject([{ state: "canceled" }]);
+    expect((await ada.request("POST", "/api/signals", { name: "never" })).body).toMatchObject({
+      buffered: true,
+    });
+  });
+
   describe("inside a loop", () => {
     const startLoop = async () => {
       const workflowId = await createWorkflow(ada, {
