@@ -20,22 +20,28 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   changes.stop();
+  await Promise.all(reads);
   await database.close();
   await server.close();
 });
 
 const stateOf = async (runId: string) => (await client.request("GET", `/api/runs/${runId}`)).body.state;
 
+/** What subscribers read; some of it is under way when a run has ended for the test already. */
+const reads: Promise<void>[] = [];
+
 /** Reads the run after every call, as those who wait for its end do; gives the states in which it was seen. */
 function watch(runId: string) {
   const states: string[] = [];
   const ended = new Promise<void>((resolve) => {
-    const unsubscribe = changes.subscribe(runId, async () => {
-      const state = await stateOf(runId);
-      states.push(state);
-      if (!["completed", "canceled", "failed"].includes(state)) return;
-      unsubscribe();
-      resolve();
+    const unsubscribe = changes.subscribe(runId, () => {
+      const read = stateOf(runId).then((state: string) => {
+        states.push(state);
+        if (!["completed", "canceled", "failed"].includes(state)) return;
+        unsubscribe();
+        resolve();
+      });
+      reads.push(read);
     });
   });
   return { states, ended };
