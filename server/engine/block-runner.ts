@@ -98,7 +98,12 @@ export class BlockRunner {
     const policy = retryPolicyOf(planned.block, planned.connector);
     for (let attempt = 1; ; attempt += 1) {
       const record = await this.attempt(planned, attempt);
-      if (record.ok || !isTriedAgain(policy, attempt, record.error)) return this.end(planned, record);
+      if (record.ok || !isTriedAgain(policy, attempt, record.error)) {
+        // Records of the first release do not tell what was taken.
+        const goesOn = record.ok || isCaught(planned.block);
+        const isTold = !goesOn || record.taken !== undefined || record.conditionFailure !== undefined;
+        return this.end(planned, isTold ? record : await this.conclude(planned, record, this.visible));
+      }
       const { retryAfterMs } = record.error;
       await this.wait(planned, attempt, "backoff", async () => backoffMs(policy, attempt, retryAfterMs));
     }
