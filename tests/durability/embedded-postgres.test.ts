@@ -110,8 +110,7 @@ describe("startEmbeddedPostgres", () => {
     expect(await query(server.url, "select id from at_once")).toEqual([{ id: 1 }]);
   });
 
-  // Seldom the old server is gone by then, and a new one is as good.
-  it("takes over a server whose owner and guard were killed", { retry: 2 }, async () => {
+  it("takes over a server whose owner and guard were killed", async () => {
     const owner = await startOwner(dataFolder);
     await killGuard(owner);
     await killOwner(owner);

@@ -41,7 +41,10 @@ export async function killOwner({ process: child }: Owner): Promise<void> {
   await ended;
 }
 
-/** Kills the guard of the owner's PostgreSQL, and the part of it that waits for the owner's end; Linux only. */
+/**
+ * Kills the guard of the owner's PostgreSQL, and before it the part of it that waits for the owner's end: the owner
+ * closes the guard's input as soon as it hears of its death, which that part would take for its own end. Linux only.
+ */
 export async function killGuard(owner: Owner): Promise<void> {
   const [row] = await query<{ guard: string }>(
     urlOf(owner),
@@ -53,7 +56,7 @@ export async function killGuard(owner: Owner): Promise<void> {
     .trim()
     .split(" ")
     .map(Number);
-  for (const pid of [guard, ...children.filter((child) => child !== pidOf(owner))]) {
+  for (const pid of [...children.filter((child) => child !== pidOf(owner)), guard]) {
     process.kill(pid, "SIGKILL");
   }
 }
