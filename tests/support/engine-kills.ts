@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -14,22 +15,22 @@ const PATIENCE_MS = 60_000;
 /** Workers that are loaded beforehand, because loading takes far longer than a worker lives. */
 const STANDBYS = 2;
 
-/** End of one step or beginning of one wait: `{run} {step} {status}`. */
+/** End of one step or beginning of one wait: `{step} {status}`. */
 type Boundary = string;
 
 /** Workers on one database that are killed with -9 while they work on a run. */
 export interface KillStage {
   /**
    * Lets workers work until `isDone`, and kills the one that works right after the end of each step and the beginning
-   * of each wait that `isKilled` picks, once per step; another takes over. Spares a worker with a step that two have
-   * died in already, because the third death would be taken for the step's fault. `act` is called again and again
-   * meanwhile. Returns how many were killed.
+   * of each wait that `isKilled` picks; another takes over. Spares a worker with a step that two have died in already,
+   * because the third death would be taken for the step's fault. `act` is called again and again meanwhile. Returns
+   * after what workers were killed: several in a row where they came before the one death.
    */
   killUntil(options: {
     readonly isDone: () => Promise<boolean>;
     readonly isKilled?: (step: string) => boolean;
     readonly act?: () => Promise<void>;
-  }): Promise<number>;
+  }): Promise<ReadonlySet<Boundary>>;
   close(): Promise<void>;
 }
 
@@ -61,26 +62,22 @@ export async function openKillStage(databaseUrl: string): Promise<KillStage> {
   const standbys = Array.from({ length: STANDBYS }, () => prepare(databaseUrl));
   return {
     async killUntil({ isDone, isKilled = () => true, act = async () => {} }) {
-      const seen = new Set<Boundary>();
-      const isNew = (boundary: Boundary) => {
-        if (seen.has(boundary)) return false;
-        seen.add(boundary);
-        return isKilled(boundary.split(" ")[1] ?? "");
-      };
-      for (let kills = 0; ; kills += 1) {
+      const killedAfter = new Set<Boundary>();
+      for (;;) {
         standbys.push(prepare(databaseUrl));
         const worker = await standbys.shift();
         if (worker === undefined) throw new Error("There is no worker left.");
         const isOver = await boundaries.next({
           worker,
-          isNew,
+          isKilled,
+          killedAfter,
           isDone,
           act,
           fragile: await fragile(database),
         });
         await kill(worker);
         await forget(database);
-        if (isOver) return kills;
+        if (isOver) return killedAfter;
       }
     },
     async close() {
@@ -125,25 +122,42 @@ async function fragile({ sql }: Database): Promise<Set<string>> {
 
 interface Life {
   readonly worker: ChildProcess;
-  readonly isNew: (boundary: Boundary) => boolean;
+  readonly isKilled: (step: string) => boolean;
+  readonly killedAfter: Set<Boundary>;
   readonly isDone: () => Promise<boolean>;
   readonly act: () => Promise<void>;
   readonly fragile: Set<string>;
 }
 
 async function listen({ sql }: Database) {
-  let hear = (_boundary: Boundary) => {};
-  await sql.listen(CHANNEL, (boundary) => hear(boundary));
+  let hear = (_told: string) => {};
+  await sql.listen(CHANNEL, (told) => hear(told));
+  /** Resolves when everything that was committed before has been heard. */
+  const hearAll = async () => {
+    const mark = randomUUID();
+    const heard = new Promise<void>((resolve) => {
+      const before = hear;
+      hear = (told) => (told === mark ? resolve() : before(told));
+    });
+    await sql.notify(CHANNEL, mark);
+    await heard;
+  };
   return {
     /** Lets the worker work; true once `isDone` holds, false when it was killed. */
-    async next({ worker, isNew, isDone, act, fragile }: Life): Promise<boolean> {
-      hear = (boundary) => {
-        fragile.delete(boundary.slice(0, boundary.lastIndexOf(" ")));
-        if (isNew(boundary) && fragile.size === 0) worker.kill("SIGKILL");
+    async next({ worker, isKilled, killedAfter, isDone, act, fragile }: Life): Promise<boolean> {
+      hear = (told) => {
+        const [runId, step = "", status] = told.split(" ");
+        fragile.delete(`${runId} ${step}`);
+        if (fragile.size > 0 || !isKilled(step)) return;
+        killedAfter.add(`${step} ${status}`);
+        worker.kill("SIGKILL");
       };
       worker.stdin?.write("start\n");
       for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
-        if (await isDone()) return true;
+        if (await isDone()) {
+          await hearAll();
+          return true;
+        }
         if (worker.killed) return false;
         await act();
         await new Promise((resolve) => setTimeout(resolve, 20));
