@@ -1,20 +1,19 @@
+import { randomUUID } from "node:crypto";
 import { BackendPostgres } from "openworkflow/postgres";
 import type { Database, Transaction } from "../db/client.js";
-import { type AttemptPage, type AttemptPageRequest, listAttempts } from "./attempts.js";
-import { holdParent, linkChild, type ParentLink } from "./children.js";
-import { retryConnectionLoss } from "./connection-retry.js";
-import { enqueueRuns, type QueuedRun } from "./enqueue-runs.js";
-import { ENGINE_NAMESPACE } from "./install-sql.js";
-import { type RunProgress, readProgress } from "./progress.js";
-import { type RunError, toRunError } from "./run-error.js";
-import { RUN_WORKFLOW, type RunPointer } from "./run-pointer.js";
-import type { RunOutput } from "./run-workflow.js";
-import { insertWakes } from "./wakes.js";
-import { type RunningWorker, startWorker, type WorkerOptions } from "./worker.js";
+import { holdParent, linkChild, type ParentLink } from "./database/children.js";
+import { enqueueRuns, type QueuedRun } from "./database/enqueue-runs.js";
+import { insertWakes } from "./database/wakes.js";
+import type { RunPointer } from "./run-pointer.js";
+import { type AttemptPage, type AttemptPageRequest, listAttempts } from "./steps/attempts.js";
+import { type RunOutcome, type RunProgress, readOutcome, readProgress } from "./steps/progress.js";
+import { retryConnectionLoss } from "./worker/connection-retry.js";
+import { type RunningWorker, startWorker, type WorkerOptions } from "./worker/worker.js";
 
-export type { AttemptPage, AttemptPageRequest } from "./attempts.js";
 export type { RunError } from "./run-error.js";
-export type { LoadedRun, RunOutput } from "./run-workflow.js";
+export type { AttemptPage, AttemptPageRequest } from "./steps/attempts.js";
+export type { RunOutcome } from "./steps/progress.js";
+export type { LoadedRun } from "./walk/run-workflow.js";
 
 /** How long a cancel is tried again while the database gives up on it, in milliseconds. */
 const CANCEL_PATIENCE_MS = 5_000;
@@ -22,12 +21,6 @@ const CANCEL_PATIENCE_MS = 5_000;
 export interface EngineOptions extends WorkerOptions {
   /** Pool of the engine; the worker needs about ten connections for fifty runs at once. */
   readonly database: Database;
-}
-
-/** What a run came to: the output of a completed run, the error of a failed one, nulls for any other. */
-export interface RunOutcome {
-  readonly output: RunOutput | null;
-  readonly error: RunError | null;
 }
 
 /** The engine refuses to cancel a run that has completed or failed. */
@@ -83,22 +76,12 @@ export function createEngine(options: EngineOptions): Engine {
   const backend = BackendPostgres.fromPool(sql);
   let worker: RunningWorker | null = null;
   return {
-    async enqueue(tx, { organizationId, workflowId, versionId }, { parent = null, deadlineMs = null } = {}) {
+    async enqueue(tx, run, { parent = null, deadlineMs = null } = {}) {
       if (parent !== null) await holdParent(tx.sql, parent.wakeKey);
-      const run = await BackendPostgres.fromPool(tx.sql).createWorkflowRun({
-        workflowName: RUN_WORKFLOW.name,
-        version: RUN_WORKFLOW.version,
-        idempotencyKey: null,
-        config: {},
-        context: null,
-        input: { organizationId, workflowId, versionId },
-        parentStepAttemptNamespaceId: null,
-        parentStepAttemptId: null,
-        availableAt: null,
-        deadlineAt: deadlineMs === null ? null : new Date(Date.now() + deadlineMs),
-      });
-      if (parent !== null) await linkChild(tx.sql, run.id, parent);
-      return run.id;
+      const id = randomUUID();
+      await enqueueRuns(tx.sql, [{ ...run, id, deadlineMs }]);
+      if (parent !== null) await linkChild(tx.sql, id, parent);
+      return id;
     },
 
     wake: (tx, wakeKeys) => insertWakes(tx.sql, wakeKeys),
@@ -126,15 +109,7 @@ export function createEngine(options: EngineOptions): Engine {
 
     readProgress: (runId) => readProgress(sql, runId),
 
-    async readOutcome(runId) {
-      const [row] = await sql<{ status: string; output: RunOutput | null; error: unknown }[]>`
-        select status, output, error from openworkflow.workflow_runs
-        where namespace_id = ${ENGINE_NAMESPACE} and id = ${runId}`;
-      return {
-        output: row?.status === "completed" ? row.output : null,
-        error: row?.status === "failed" ? toRunError(row.error) : null,
-      };
-    },
+    readOutcome: (runId) => readOutcome(sql, runId),
 
     async start() {
       worker ??= await startWorker(options);

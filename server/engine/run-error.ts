@@ -11,6 +11,15 @@ export type RunError = z.infer<typeof RunError>;
 
 const NAME = "RunFailedError";
 
+/** Most step attempts of one run of the engine; openworkflow reads no more. */
+export const MAX_STEP_ATTEMPTS = 1_000;
+
+/** Why a run fails that would need more. */
+export const stepLimitExceeded: RunError = {
+  code: "step_limit_exceeded",
+  message: `The run needed more than ${MAX_STEP_ATTEMPTS} step attempts; split the workflow or retry less often.`,
+};
+
 /** What openworkflow stores for a run whose deadline has passed. */
 export const DEADLINE_MESSAGE = "Workflow run deadline exceeded";
 
@@ -30,12 +39,7 @@ export class RunFailedError extends Error {
 export function toRunError(stored: unknown): RunError {
   const { name, message, code } = StoredError.catch({}).parse(stored);
   if (name === NAME && message !== undefined) return RunError.parse(JSON.parse(message));
-  if (code === "STEP_LIMIT_EXCEEDED") {
-    return {
-      code: "step_limit_exceeded",
-      message: "The run needed more than 1000 step attempts; split the workflow or retry less often.",
-    };
-  }
+  if (code === "STEP_LIMIT_EXCEEDED") return stepLimitExceeded;
   if (message === DEADLINE_MESSAGE) {
     return { code: "deadline_exceeded", message: "The run did not end before its deadline." };
   }

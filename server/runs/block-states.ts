@@ -1,4 +1,4 @@
-import type { BlockProgress, RunProgress } from "../engine/progress.js";
+import type { BlockProgress, RunProgress } from "../engine/steps/progress.js";
 import type { Block, Connection, WorkflowDocument } from "../workflows/document.js";
 import { Graph, topologicalOrder } from "../workflows/graph.js";
 import { EACH_HANDLE, LOOP_TYPE, type LoopPaths, loopPathsOf } from "../workflows/loop-paths.js";
@@ -23,6 +23,8 @@ export interface BlockStatus {
   readonly attempts: number;
   readonly startedAt: Date | null;
   readonly finishedAt: Date | null;
+  /** While it waits or pauses between tries: when that ends by itself, of items the first; null where nothing ends it. */
+  readonly waitingUntil: Date | null;
   /** Inside a loop: how many of its items stand how, as far as they have begun. */
   readonly items?: Readonly<Partial<Record<BlockState, number>>>;
 }
@@ -84,7 +86,8 @@ class RunView {
     const rows = this.#rows.get(block.id);
     if (rows === undefined) {
       const isSkipped = this.#hasEnded || !block.enabled || !this.#isReachable(block.id);
-      return { state: isSkipped ? "skipped" : "pending", attempts: 0, startedAt: null, finishedAt: null };
+      const state = isSkipped ? "skipped" : "pending";
+      return { state, attempts: 0, startedAt: null, finishedAt: null, waitingUntil: null };
     }
     const items: Partial<Record<BlockState, number>> = {};
     for (const row of rows) {
@@ -97,6 +100,9 @@ class RunView {
       attempts: rows.reduce((sum, { attempts }) => sum + attempts, 0),
       startedAt: earliest(rows.map(({ startedAt }) => startedAt)),
       finishedAt: isSettled(state) ? latest(rows.map(({ finishedAt }) => finishedAt)) : null,
+      waitingUntil: earliest(
+        rows.flatMap((row) => (stateOf(row, this.#hasEnded) === state ? [row.dueAt] : [])),
+      ),
       ...(rows.some(({ isPerItem }) => isPerItem) ? { items } : {}),
     };
   }
@@ -148,8 +154,11 @@ function stateOf({ kind, status }: BlockProgress, hasEnded: boolean): BlockState
   }
 }
 
-function earliest(instants: readonly Date[]): Date | null {
-  return instants.reduce<Date | null>((first, each) => (first === null || each < first ? each : first), null);
+function earliest(instants: readonly (Date | null)[]): Date | null {
+  return instants.reduce<Date | null>(
+    (first, each) => (first === null || (each !== null && each < first) ? each : first),
+    null,
+  );
 }
 
 function latest(instants: readonly (Date | null)[]): Date | null {

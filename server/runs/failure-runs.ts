@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Database, Sql, Transaction } from "../db/client.js";
 import type { Engine } from "../engine/engine.js";
+import { coalesceWork } from "../engine/worker/coalesced-work.js";
 import { AppError } from "../errors/app-error.js";
 import type { WorkflowService } from "../workflows/service.js";
 import type { RunService } from "./service.js";
@@ -25,8 +26,8 @@ export interface FailureRunsOptions {
  */
 export class FailureRuns {
   readonly #options: FailureRunsOptions;
+  readonly #looks = coalesceWork(() => this.#look());
   #timer: NodeJS.Timeout | null = null;
-  #running: Promise<void> = Promise.resolve();
   #isStopped = false;
 
   constructor(options: FailureRunsOptions) {
@@ -35,37 +36,36 @@ export class FailureRuns {
 
   /** Looks now, whenever a run has failed, and every 10 s. */
   async start(): Promise<void> {
-    await this.#options.runs.listenForFailures(this.#options.listenOn, () => this.#look());
-    this.#timer = setInterval(() => this.#look(), LOOK_INTERVAL_MS);
-    this.#look();
+    const { runs, listenOn } = this.#options;
+    await runs.listenForEnds(listenOn, (_runId, state) => {
+      if (state === "failed") this.#looks.request();
+    });
+    this.#timer = setInterval(() => this.#looks.request(), LOOK_INTERVAL_MS);
+    this.#looks.request();
   }
 
   /** Resolves once what is being started is written. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     if (this.#timer !== null) clearInterval(this.#timer);
-    await this.#running;
+    await this.#looks.settle();
   }
 
-  #look(): void {
-    this.#running = this.#running.then(async () => {
-      try {
-        while (!this.#isStopped && (await this.#options.database.transaction((tx) => this.#startNext(tx))));
-      } catch (error) {
-        this.#options.logger.warn(
-          { err: error },
-          "Starting what failed runs ask for failed; it is tried again.",
-        );
-      }
-    });
+  async #look(): Promise<void> {
+    const { database, logger } = this.#options;
+    try {
+      while (!this.#isStopped && (await database.transaction((tx) => this.#startNext(tx))));
+    } catch (error) {
+      logger.warn({ err: error }, "Starting what failed runs ask for failed; it is tried again.");
+    }
   }
 
   /** False when no failed run asks for anything. */
   async #startNext(tx: Transaction): Promise<boolean> {
     const { runs, logger } = this.#options;
     const failed = await store.takeFailedRun(tx.db);
-    if (failed?.failureWorkflowId === null || failed === null) return false;
-    const { id, organizationId, failureWorkflowId, createdBy } = failed;
+    if (failed === null) return false;
+    const { id, organizationId, failureWorkflowId, startedBy } = failed;
     try {
       const run = await runs.check(tx.db, organizationId, {
         workflowId: failureWorkflowId,
@@ -73,7 +73,7 @@ export class FailureRuns {
         input: await this.#describe(tx, failed),
         trigger: { kind: "failure", failedRunId: id, failedWorkflowId: failed.workflowId },
         idempotencyKey: null,
-        createdBy,
+        createdBy: startedBy,
       });
       await store.closeFailedRun(tx.db, organizationId, id, await runs.dispatch(tx, run));
     } catch (error) {

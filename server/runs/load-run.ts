@@ -13,6 +13,6 @@ export function createRunLoader(database: Database, findDocument: FindDocument) 
     if (run === null) return null;
     const document = await findDocument(database.db, organizationId, run.versionId);
     if (document === null) return null;
-    return { document, input: run.input, trigger: run.trigger, createdBy: run.createdBy };
+    return { document, input: run.input, trigger: run.trigger, startedBy: run.startedBy };
   };
 }

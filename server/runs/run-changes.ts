@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import type { Sql } from "../db/client.js";
-import { RUN_CHANGED_CHANNEL, WATCH_LOCK_CLASS } from "../engine/run-change-sql.js";
+import { RUN_CHANGED_CHANNEL, WATCH_LOCK_CLASS } from "../engine/database/run-change-sql.js";
 
 /** How long a watch lasts without being renewed, in seconds; so long a dead process is still notified. */
 const WATCH_S = 60;

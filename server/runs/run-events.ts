@@ -27,6 +27,7 @@ export type RunEvent =
       readonly attempts: number;
       readonly startedAt: string | null;
       readonly finishedAt: string | null;
+      readonly waitingUntil: string | null;
       readonly items?: Readonly<Partial<Record<BlockState, number>>>;
     }
   /** Nothing follows. */
@@ -79,7 +80,8 @@ export class RunTeller {
       const mark = markOf(status);
       if (this.#told.blocks[index] === mark) continue;
       this.#told.blocks[index] = mark;
-      yield this.#track({ type: "block", blockId, ...status, ...instantsOf(status) });
+      const waitingUntil = status.waitingUntil?.toISOString() ?? null;
+      yield this.#track({ type: "block", blockId, ...status, ...instantsOf(status), waitingUntil });
     }
     if (!isLast) return;
     yield* this.#tellRun(snapshot);

@@ -100,15 +100,17 @@ export class RunReader {
   ): AsyncGenerator<TrackedRunEvent, void> {
     if (teller.isOver) return;
     const over = AbortSignal.any([gone, this.#closing.signal]);
-    const changed = new Latch(over);
-    const unsubscribe = this.#options.changes.subscribe(first.id, () => changed.open());
+    const changed = new Latch();
+    const open = () => changed.open();
+    over.addEventListener("abort", open);
+    const unsubscribe = this.#options.changes.subscribe(first.id, open);
     try {
       for (let run = first, readMs = 0; ; ) {
         yield* teller.tell(run);
         if (hasEnded(run.state)) return;
         const pauseMs = Math.max(STREAM_PAUSE.ms, STREAM_PAUSE.reads * readMs);
         await delay(pauseMs, undefined, { signal: over }).catch(() => undefined);
-        await changed.wait();
+        if (!over.aborted) await changed.wait();
         if (over.aborted) break;
         const startedAt = performance.now();
         run = await this.get(reader, first.id);
@@ -117,6 +119,8 @@ export class RunReader {
       if (!gone.aborted) throw this.#closing.signal.reason;
     } finally {
       unsubscribe();
+      // A composed signal with a listener lives as long as those it is made of.
+      over.removeEventListener("abort", open);
     }
   }
 
@@ -159,11 +163,6 @@ export class RunReader {
 class Latch {
   #isOpen = false;
   #resolve: () => void = () => undefined;
-
-  /** Opens for good once the signal aborts. */
-  constructor(over: AbortSignal) {
-    over.addEventListener("abort", () => this.open(), { once: true });
-  }
 
   open(): void {
     this.#isOpen = true;

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { Sql } from "../db/client.js";
-import { RUN_MILESTONE_CHANNEL } from "../engine/run-change-sql.js";
+import { RUN_MILESTONE_CHANNEL } from "../engine/database/run-change-sql.js";
 import type { RunState, RunTrigger } from "./run-kinds.js";
 
 /** A run that was dispatched or has ended. */

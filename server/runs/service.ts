@@ -5,15 +5,16 @@ import type { Catalogue } from "../connectors/catalogue.js";
 import type { Database, Db, Sql, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { isUuid } from "../db/uuid.js";
+import { MAX_OUTPUT_BYTES } from "../engine/blocks/json-output.js";
+import { DONE_CHANNEL, parseDone } from "../engine/database/install-sql.js";
 import { type Engine, EngineRefusedError } from "../engine/engine.js";
-import { DONE_CHANNEL } from "../engine/install-sql.js";
 import { AppError } from "../errors/app-error.js";
 import type { SecretService } from "../secrets/service.js";
 import type { Settings } from "../workflows/document.js";
 import { type NeededSecret, neededSecrets } from "../workflows/secret-use.js";
 import type { WorkflowService } from "../workflows/service.js";
-import type { ValidationError } from "../workflows/validate-document.js";
-import type { RunTrigger } from "./run-kinds.js";
+import type { ValidationError } from "../workflows/validation-error.js";
+import type { RunState, RunTrigger } from "./run-kinds.js";
 import * as store from "./store.js";
 
 /** What a new run is started with, whoever starts it. */
@@ -26,6 +27,8 @@ export interface RunRequest {
   readonly idempotencyKey: string | null;
   /** User, key or schedule id. */
   readonly createdBy: string;
+  /** The user who asked for it; absent: nobody known beside `createdBy`. */
+  readonly requestedBy?: string | null;
 }
 
 /** A request that was checked and may be written: the version it is pinned to. */
@@ -141,16 +144,18 @@ export class RunService {
 
   /**
    * Decides whether a run may start; writes nothing.
-   * @throws AppError `not_found` (workflow or version), `workflow_invalid`, `dispatch_failed` (a secret is missing).
+   * @throws AppError `not_found` (workflow or version), `workflow_invalid`, `dispatch_failed` (a secret is missing),
+   * `payload_too_large` (the input is larger than the output of the trigger may be).
    */
   async check(db: Db, organizationId: string, request: RunRequest): Promise<CheckedRun> {
+    requireStorable(request.input);
     const found = await this.#options.workflows.findVersion(
       db,
       organizationId,
       request.workflowId,
       request.version,
     );
-    if (found === null) throw new AppError("not_found");
+    if (found === null) throw absenceOf(request);
     const { isEmpty, errors, secrets, settings } = await this.#verdictOf(db, organizationId, found.versionId);
     if (isEmpty || errors.length > 0) {
       throw new AppError("workflow_invalid", {
@@ -224,21 +229,17 @@ export class RunService {
     return runIds.filter((runId) => !active.has(runId));
   }
 
-  /** Calls `onEnd` with the id of every run that ends, in whatever process; a lost connection may lose some. */
-  async listenForEnds(sql: Sql, onEnd: (runId: string) => void): Promise<void> {
-    await sql.listen(DONE_CHANNEL, (payload) => onEnd(payload.slice(0, payload.indexOf(":"))));
-  }
-
-  /** Calls `onFailure` whenever a run fails, in whatever process; a lost connection may lose some. */
-  async listenForFailures(sql: Sql, onFailure: () => void): Promise<void> {
+  /** Calls `onEnd` for every run that ends, in whatever process; a lost connection may lose some. */
+  async listenForEnds(sql: Sql, onEnd: (runId: string, state: RunState) => void): Promise<void> {
     await sql.listen(DONE_CHANNEL, (payload) => {
-      if (payload.endsWith(":failed")) onFailure();
+      const { runId, status } = parseDone(payload);
+      onEnd(runId, status);
     });
   }
 
-  /** Cancels a run that has not ended; one that has ended stays as it is. */
-  async end(organizationId: string, runId: string): Promise<void> {
-    const run = await store.findRun(this.#options.database.db, organizationId, runId);
+  /** Cancels a run that has not ended, also when the caller's transaction fails; one that has ended stays as it is. */
+  async end(db: Db, organizationId: string, runId: string): Promise<void> {
+    const run = await store.findRun(db, organizationId, runId);
     if (run === null || run.finishedAt !== null) return;
     try {
       await this.#options.engine.cancel(runId);
@@ -268,6 +269,14 @@ export class RunService {
   }
 }
 
+/** The same for a workflow of another organization. */
+function absenceOf({ version }: RunRequest): AppError {
+  if (version === null) return new AppError("not_found");
+  return new AppError("not_found", {
+    message: `There is no such workflow with a version ${version}; GET /api/workflows/{id}/versions lists its versions.`,
+  });
+}
+
 function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
   const { workflowId, workflowVersion, versionId, input, trigger, idempotencyKey, createdBy, settings } = run;
   // What a failure starts starts nothing further when it fails itself.
@@ -281,7 +290,18 @@ function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
     trigger,
     idempotencyKey,
     createdBy,
+    requestedBy: run.requestedBy ?? null,
     failureWorkflowId,
     now,
   };
+}
+
+/** The trigger's output is the input, so a larger one could only fail there. Numbers may grow when they are written. */
+function requireStorable(input: unknown): void {
+  const bytes = Buffer.byteLength(JSON.stringify(input ?? {}));
+  if (bytes <= MAX_OUTPUT_BYTES) return;
+  throw new AppError("payload_too_large", {
+    message: `The input of the run has ${bytes} bytes as JSON; ${MAX_OUTPUT_BYTES} are allowed. Send less of it.`,
+    details: { limitBytes: MAX_OUTPUT_BYTES },
+  });
 }

@@ -35,6 +35,8 @@ export interface NewRun {
   readonly trigger: RunTrigger;
   readonly idempotencyKey: string | null;
   readonly createdBy: string;
+  /** The user who asked for it; absent: nobody known beside `createdBy`. */
+  readonly requestedBy?: string | null;
   readonly now: Date;
   /** The workflow to start when the run fails; absent: none. */
   readonly failureWorkflowId?: string | null;
@@ -80,15 +82,18 @@ export async function insertRuns(
   await db.execute(sql`
     insert into ${runs} (
       id, organization_id, workflow_id, workflow_version, version_id, state, input, trigger, trigger_kind,
-      idempotency_key, created_by, created_at, failure_workflow_id, depth, parent_wait)
+      idempotency_key, created_by, requested_by, created_at, failure_workflow_id, depth, parent_wait)
     select id, "organizationId", "workflowId", "workflowVersion", "versionId", 'pending', coalesce(input, 'null'),
-      trigger, trigger->>'kind', "idempotencyKey", "createdBy", now, "failureWorkflowId", coalesce(depth, 0),
+      trigger, trigger->>'kind', "idempotencyKey", "createdBy", "requestedBy", now, "failureWorkflowId", coalesce(depth, 0),
       "parentWait"
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as run (
       id uuid, "organizationId" text, "workflowId" uuid, "workflowVersion" integer, "versionId" uuid, input json,
-      trigger json, "idempotencyKey" text, "createdBy" text, now timestamptz,
+      trigger json, "idempotencyKey" text, "createdBy" text, "requestedBy" text, now timestamptz,
       "failureWorkflowId" text, depth integer, "parentWait" text)`);
 }
+
+/** The user who asked for the run, or whatever else wrote it. */
+const startedBy = sql<string>`coalesce(${runs.requestedBy}, ${runs.createdBy})`.as("started_by");
 
 const isNamed = and(
   eq(id, sql.placeholder("runId")),
@@ -132,7 +137,7 @@ export async function findRunByKey(
 
 const selectRunInput = preparedQuery((db) =>
   db
-    .select({ versionId: runs.versionId, input: runs.input, trigger, createdBy: runs.createdBy })
+    .select({ versionId: runs.versionId, input: runs.input, trigger, startedBy })
     .from(runs)
     .where(isNamed)
     .prepare("select_run_input"),
@@ -143,7 +148,7 @@ export async function findRunInput(
   db: Db,
   organizationId: string,
   runId: string,
-): Promise<Pick<NewRun, "versionId" | "input" | "trigger" | "createdBy"> | null> {
+): Promise<(Pick<NewRun, "versionId" | "input" | "trigger"> & { readonly startedBy: string }) | null> {
   const [row] = await selectRunInput(db).execute({ organizationId, runId });
   return row ?? null;
 }
@@ -239,21 +244,22 @@ export async function findDepth(db: Db, organizationId: string, runId: string): 
 /** A run that has failed and whose workflow wants another one started then. */
 export type FailedRun = Pick<StoredRun, "id" | "workflowId" | "versionId" | "input"> & {
   readonly organizationId: string;
-  readonly createdBy: string;
-  readonly failureWorkflowId: string | null;
+  readonly startedBy: string;
+  readonly failureWorkflowId: string;
 };
 
 /** The failed run of any organization that waits longest for what its failure starts; no other transaction gets it. */
 export async function takeFailedRun(db: Db): Promise<FailedRun | null> {
-  const { organizationId, versionId, input, createdBy, failureWorkflowId, failureRunId } = runs;
+  const { organizationId, versionId, input, failureWorkflowId, failureRunId } = runs;
   const [row] = await db
-    .select({ id, workflowId, organizationId, versionId, input, createdBy, failureWorkflowId })
+    .select({ id, workflowId, organizationId, versionId, input, startedBy, failureWorkflowId })
     .from(runs)
     .where(and(eq(state, "failed"), isNotNull(failureWorkflowId), isNull(failureRunId)))
     .orderBy(finishedAt)
     .limit(1)
     .for("update", { skipLocked: true });
-  return row ?? null;
+  if (row === undefined || row.failureWorkflowId === null) return null;
+  return { ...row, failureWorkflowId: row.failureWorkflowId };
 }
 
 /** Keeps what a failure has started; null when it could not start anything and shall not be asked again. */

@@ -9,12 +9,15 @@ export interface DatabaseProxy {
   cut(): Promise<void>;
   /** Lets connections through again. */
   mend(): Promise<void>;
+  /** The next statement that carries the text is done, but the connection ends before its answer arrives. */
+  loseAnswerTo(text: string): void;
 }
 
 /** Opens a way to the server of the URL; `cut` closes it. */
 export async function openProxy(databaseUrl: string): Promise<DatabaseProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
+  let unanswered: string | null = null;
   const keep = (socket: Socket, peer: Socket) => {
     sockets.add(socket);
     socket.on("error", () => socket.destroy());
@@ -28,6 +31,14 @@ export async function openProxy(databaseUrl: string): Promise<DatabaseProxy> {
     keep(client, upstream);
     keep(upstream, client);
     client.pipe(upstream).pipe(client);
+    client.on("data", (chunk: Buffer) => {
+      if (unanswered === null || !chunk.includes(unanswered)) return;
+      unanswered = null;
+      upstream
+        .unpipe(client)
+        .once("data", () => client.destroy())
+        .resume();
+    });
   });
   const listen = async (port: number) => {
     server.listen(port, "127.0.0.1");
@@ -40,6 +51,9 @@ export async function openProxy(databaseUrl: string): Promise<DatabaseProxy> {
   return {
     url: url.href,
     mend: () => listen(port),
+    loseAnswerTo(text) {
+      unanswered = text;
+    },
     cut: async () => {
       server.close();
       for (const socket of sockets) socket.destroy();

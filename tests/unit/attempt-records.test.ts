@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { createAttemptLines } from "../../server/engine/attempt-lines.js";
-import { CUT_MARK, capJson } from "../../server/engine/json-output.js";
+import { createAttemptLines } from "../../server/engine/blocks/attempt-lines.js";
+import { CUT_MARK, capJson } from "../../server/engine/blocks/json-output.js";
 import { createScrub, scrubNothing } from "../../server/secrets/scrub.js";
 
 const now = () => new Date("2026-11-22T09:00:00.000Z");

@@ -3,10 +3,10 @@ import { z } from "zod";
 import { forEach } from "../../server/connectors/builtin/for-each.js";
 import { waitDuration } from "../../server/connectors/builtin/wait-duration.js";
 import { BlockError, type Connector, defineConnector } from "../../server/connectors/define-connector.js";
-import { mootBlocks } from "../../server/engine/moot-blocks.js";
-import { planDocument } from "../../server/engine/plan.js";
-import { worstCaseSteps } from "../../server/engine/step-budget.js";
-import { takenConnections } from "../../server/engine/taken-connections.js";
+import { worstCaseSteps } from "../../server/engine/steps/step-budget.js";
+import { mootBlocks } from "../../server/engine/walk/moot-blocks.js";
+import { planDocument } from "../../server/engine/walk/plan.js";
+import { takenConnections } from "../../server/engine/walk/taken-connections.js";
 import { WorkflowDocument } from "../../server/workflows/document.js";
 
 const work = defineConnector({

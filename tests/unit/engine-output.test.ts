@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { MAX_OUTPUT_BYTES, toStorableJson, toStorableText } from "../../server/engine/json-output.js";
+import { MAX_OUTPUT_BYTES, toStorableJson, toStorableText } from "../../server/engine/blocks/json-output.js";
 
 const stored = (value: unknown) => toStorableJson(value).value;
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { type Connector, defineConnector, type Effect } from "../../server/connectors/define-connector.js";
-import { planDocument } from "../../server/engine/plan.js";
-import { backoffMs, retryPolicyOf } from "../../server/engine/retry-policy.js";
+import { backoffMs, retryPolicyOf } from "../../server/engine/blocks/retry-policy.js";
 import { RunFailedError, toRunError } from "../../server/engine/run-error.js";
-import { parseStepName, type StepKind, stepNameOf } from "../../server/engine/step-names.js";
+import { parseStepName, type StepKind, stepNameOf } from "../../server/engine/steps/step-names.js";
+import { planDocument } from "../../server/engine/walk/plan.js";
 import { WorkflowDocument } from "../../server/workflows/document.js";
 
 const connector = (type: string, effect: Effect): Connector =>
