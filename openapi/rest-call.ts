@@ -5,7 +5,7 @@ import type { Context } from "../router/context.js";
 import { STREAM_TIMES } from "../router/trpc.js";
 import { AppError } from "../server/errors/app-error.js";
 import { isStream, type Operation } from "./operations.js";
-import { readRestInput } from "./rest-input.js";
+import { restInputReader } from "./rest-input.js";
 
 /** How operations are answered whose answer is no JSON. */
 export interface PlainCall {
@@ -85,22 +85,13 @@ async function invoke(
   input: Readonly<Record<string, unknown>>,
   signal: AbortSignal,
 ): Promise<unknown> {
-  const { rest } = context;
-  if (rest === null) throw new Error("A REST operation was called without a REST request.");
   const procedure = operation.procedure as AnyTRPCProcedure;
-  let reading: Promise<unknown> | null = null;
-  const read = async () => ({
-    ...(await readRestInput(operation, rest, pathInputOf(operation, pathname))),
-    ...input,
-  });
+  const read = restInputReader(operation, context, () => pathInputOf(operation, pathname));
   return procedure({
     path: operation.procedurePath,
     type: isStream(operation) ? "subscription" : "query",
     ctx: context,
-    getRawInput: () => {
-      reading ??= read();
-      return reading;
-    },
+    getRawInput: async () => ({ ...(await read()), ...input }),
     signal,
     batchIndex: 0,
   });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { RestRequest } from "../router/context.js";
+import type { Context, RestRequest } from "../router/context.js";
 import { AppError } from "../server/errors/app-error.js";
 import { invalidBody } from "../server/errors/invalid-body.js";
 import { baseSchema, type Operation } from "./operations.js";
@@ -7,15 +7,29 @@ import { baseSchema, type Operation } from "./operations.js";
 type Input = Readonly<Record<string, unknown>>;
 
 /**
+ * Gives a procedure its input as REST reads it: when it is asked for, and once however often it is. `readPath` gives the
+ * raw path segments by parameter.
+ */
+export function restInputReader(
+  operation: Operation,
+  { rest }: Context,
+  readPath: () => Input | Promise<Input>,
+): () => Promise<Input> {
+  if (rest === null) throw new Error(`${operation.procedurePath} was called without a REST request.`);
+  let reading: Promise<Input> | null = null;
+  const read = async () => readRestInput(operation, rest, await readPath());
+  return () => {
+    reading ??= read();
+    return reading;
+  };
+}
+
+/**
  * The input of an operation as its schema expects it: body or query, then the path, then the headers that stand for
  * a field. `pathInput` holds the raw path segments by parameter.
  * @throws AppError `not_found` (path not decodable), `invalid_body`, `payload_too_large`, `invalid_if_match`.
  */
-export async function readRestInput(
-  operation: Operation,
-  request: RestRequest,
-  pathInput: Input,
-): Promise<Input> {
+async function readRestInput(operation: Operation, request: RestRequest, pathInput: Input): Promise<Input> {
   const { inputShape, meta } = operation;
   const path = coerceText(inputShape, decodePath(operation.pathParameters, pathInput));
   const own = operation.readsBody ? await request.readBody() : coerceText(inputShape, request.query);

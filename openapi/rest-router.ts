@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Context } from "../router/context.js";
 import { createCallerFactory } from "../router/trpc.js";
 import { listOperations, type Operation } from "./operations.js";
-import { readRestInput } from "./rest-input.js";
+import { restInputReader } from "./rest-input.js";
 
 /**
  * The router as the REST facade sees it: the same procedures, called with the input read the REST way. trpc-to-openapi
@@ -21,26 +21,17 @@ export function createRestRouter(router: AnyTRPCRouter): OpenApiRouter {
 
 function toRestProcedure(operation: Operation): AnyTRPCProcedure {
   const { procedure } = operation;
-  const call = (options: Parameters<AnyTRPCProcedure>[0]) =>
-    procedure({ ...options, getRawInput: memoize(() => readInput(operation, options)) });
+  const call = (options: Parameters<AnyTRPCProcedure>[0]) => {
+    const readPath = async () => (await options.getRawInput()) as Record<string, unknown>;
+    return procedure({
+      ...options,
+      getRawInput: restInputReader(operation, options.ctx as Context, readPath),
+    });
+  };
   const keys = Object.keys(operation.inputShape).map((key) => [key, z.string()]);
   const inspected = { inputs: [z.object(Object.fromEntries(keys))], output: z.unknown() };
   return Object.assign(call, {
     meta: procedure.meta,
     _def: { ...procedure._def, ...inspected },
   }) as AnyTRPCProcedure;
-}
-
-async function readInput(operation: Operation, options: Parameters<AnyTRPCProcedure>[0]): Promise<unknown> {
-  const { rest } = options.ctx as Context;
-  if (rest === null) throw new Error("The REST router was called without a REST request.");
-  return readRestInput(operation, rest, (await options.getRawInput()) as Record<string, unknown>);
-}
-
-function memoize<T>(read: () => Promise<T>): () => Promise<T> {
-  let reading: Promise<T> | null = null;
-  return () => {
-    reading ??= read();
-    return reading;
-  };
 }

@@ -56,7 +56,6 @@ export const connectorsRouter = router({
         tags: ["connectors"],
       },
       permission: "connectors:read",
-      errors: ["not_found"],
       examples: { output: transformDetail },
     })
     .input(ConnectorType)

@@ -48,7 +48,6 @@ export const secretsRouter = router({
   remove: procedure
     .meta({
       permission: "secrets:write",
-      errors: ["not_found"],
       openapi: {
         method: "DELETE",
         path: "/secrets/{name}",

@@ -32,7 +32,7 @@ export const STREAM_TIMES = { heartbeatMs: 15_000, longestMs: 600_000 } as const
 export type Meta = OpenApiMeta<{
   /** Permission the principal must hold; absent on public procedures. */
   readonly permission?: Permission;
-  /** Codes of its own, beside those that every procedure of its kind can answer. */
+  /** Codes of its own, beside those that follow from its permission, path, body and `If-Match`. */
   readonly errors?: readonly ErrorCode[];
   readonly rest?: RestMeta;
   /** Examples for the document: one of the input's body, one of the output. */

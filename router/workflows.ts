@@ -22,6 +22,14 @@ const exampleWorkflow = {
   createdAt: "2026-11-22T09:00:00.000Z",
   updatedAt: "2026-11-22T09:00:00.000Z",
 };
+const editedDocument = {
+  ...exampleDocument,
+  blocks: [
+    ...exampleDocument.blocks,
+    { id: "shout", type: "transform", enabled: true, params: { template: "{{greet.result}}!" } },
+  ],
+  connections: [...exampleDocument.connections, { source: "greet", target: "shout" }],
+};
 const { id, version, createdAt, updatedAt } = exampleWorkflow;
 const exampleVersion = { version, createdAt, createdBy: "user_1" };
 const emptyPagination = { next: null, prev: null };
@@ -30,7 +38,7 @@ export const workflowsRouter = router({
   create: procedure
     .meta({
       permission: "workflows:write",
-      errors: ["limit_exceeded", "payload_too_large"],
+      errors: ["limit_exceeded"],
       openapi: {
         method: "POST",
         path: "/workflows",
@@ -82,7 +90,6 @@ export const workflowsRouter = router({
   get: procedure
     .meta({
       permission: "workflows:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/workflows/{id}",
@@ -101,7 +108,7 @@ export const workflowsRouter = router({
   replace: procedure
     .meta({
       permission: "workflows:write",
-      errors: ["not_found", "invalid_if_match", "version_mismatch", "limit_exceeded", "payload_too_large"],
+      errors: ["limit_exceeded"],
       openapi: {
         method: "PUT",
         path: "/workflows/{id}",
@@ -120,7 +127,7 @@ export const workflowsRouter = router({
   edit: procedure
     .meta({
       permission: "workflows:write",
-      errors: ["not_found", "invalid_if_match", "version_mismatch", "limit_exceeded", "payload_too_large"],
+      errors: ["limit_exceeded"],
       openapi: {
         method: "POST",
         path: "/workflows/{id}/operations",
@@ -145,12 +152,14 @@ export const workflowsRouter = router({
         },
         output: {
           ok: true,
-          workflow: exampleDocument,
+          workflow: editedDocument,
           version: 2,
           applied: 2,
           validation_errors: [],
           skipped_items: [],
-          summary: "Applied 2 of 2 operations. The workflow is valid and can run.",
+          summary:
+            "Applied 2 of 2 operations (1 add, 1 connect). The result was saved. It has 3 blocks and 2 connections.\n" +
+            "Next: the workflow is valid; run it, or edit it further.",
         },
       },
     })
@@ -161,7 +170,6 @@ export const workflowsRouter = router({
   remove: procedure
     .meta({
       permission: "workflows:write",
-      errors: ["not_found"],
       openapi: {
         method: "DELETE",
         path: "/workflows/{id}",
@@ -179,7 +187,6 @@ export const workflowsRouter = router({
   versions: procedure
     .meta({
       permission: "workflows:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/workflows/{id}/versions",
@@ -197,7 +204,6 @@ export const workflowsRouter = router({
   version: procedure
     .meta({
       permission: "workflows:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/workflows/{id}/versions/{version}",
@@ -215,7 +221,6 @@ export const workflowsRouter = router({
   diagram: procedure
     .meta({
       permission: "workflows:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/workflows/{id}/diagram",
@@ -234,7 +239,6 @@ export const workflowsRouter = router({
   restore: procedure
     .meta({
       permission: "workflows:write",
-      errors: ["not_found", "invalid_if_match", "version_mismatch"],
       openapi: {
         method: "POST",
         path: "/workflows/{id}/versions/{version}/restore",
@@ -253,13 +257,7 @@ export const workflowsRouter = router({
   run: procedure
     .meta({
       permission: "runs:write",
-      errors: [
-        "not_found",
-        "workflow_invalid",
-        "idempotency_key_reused",
-        "payload_too_large",
-        "dispatch_failed",
-      ],
+      errors: ["workflow_invalid", "idempotency_key_reused", "dispatch_failed"],
       openapi: {
         method: "POST",
         path: "/workflows/{id}/run",
@@ -288,6 +286,7 @@ export const workflowsRouter = router({
         trigger: { kind: "manual" },
         idempotencyKey: input.idempotencyKey ?? null,
         createdBy: ctx.principal.id,
+        requestedBy: ctx.principal.userId,
       }),
     ),
 });

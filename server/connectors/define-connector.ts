@@ -33,7 +33,7 @@ export interface BlockContext {
 /** What a block knows that waits for something outside its run. */
 export interface AwaitContext extends BlockContext {
   readonly workflowId: string;
-  /** User, key, schedule, hook or run that started the run. */
+  /** The user who asked for the run, with a key of theirs too; else the key, schedule or hook that started it. */
   readonly startedBy: string;
   /** Names this wait: `engine.wake` with it makes the run go on. One per attempt. */
   readonly wakeKey: string;
@@ -165,13 +165,16 @@ export const DEFAULT_TIMEOUT_MS = 60_000;
 /**
  * Makes a connector from its Zod schemas and its `run`. Defaults: the type as name, category `custom`, effect
  * `unsafe`, one attempt, 60 s.
- * @throws Error when `type` is not lower-case words joined by `_`.
+ * @throws Error when `type` is not lower-case words joined by `_`, or `run` is no function.
  */
 export function defineConnector<Params extends z.ZodObject, Outputs extends z.ZodObject>(
   definition: ConnectorDefinition<Params, Outputs>,
 ): ComputeConnector {
   if (!/^[a-z][a-z0-9]*(_[a-z0-9]+)*$/.test(definition.type)) {
-    throw new Error(`Connector type "${definition.type}" must be lower-case words joined by _.`);
+    throw new Error(`Connector type "${definition.type}" must be lower-case words joined by "_".`);
+  }
+  if (typeof definition.run !== "function") {
+    throw new Error(`Connector type "${definition.type}" needs run, a function that does one attempt.`);
   }
   return {
     kind: "compute",
@@ -238,8 +241,17 @@ const unmarked: Marks = {
   fromSecret: null,
 };
 
+const knownMarks = new WeakMap<z.core.$ZodType, Marks>();
+
 /** The marks of a parameter schema, those inside `optional`, `default`, `nullable` and other wrappers included. */
 export function marksOf(schema: z.core.$ZodType): Marks {
+  // Asked for every text of a document, and Zod puts metadata together anew each time.
+  const marks = knownMarks.get(schema) ?? readMarks(schema);
+  knownMarks.set(schema, marks);
+  return marks;
+}
+
+function readMarks(schema: z.core.$ZodType): Marks {
   const metadata = z.globalRegistry.get(schema);
   const wrapped = wrappedSchema(schema);
   const inner = wrapped === undefined ? unmarked : marksOf(wrapped);

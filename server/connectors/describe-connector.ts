@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Connector, type JsonObject, marksOf } from "./define-connector.js";
+import { type Connector, type JsonObject, type Marks, marksOf } from "./define-connector.js";
 
 /** What a list of connectors shows. */
 export interface ConnectorSummary {
@@ -68,16 +68,19 @@ export function describeConnector(connector: Connector): ConnectorDetail {
   return {
     ...summarizeConnector(connector),
     params: { ...params },
-    subBlocks: propertiesOf(params).map(([id, schema]) => ({
-      id,
-      title: schema.title ?? toTitle(id),
-      type: isExpression(connector.params, id) ? "expression" : inputType(schema),
-      required: params.required?.includes(id) ?? false,
-      isSecretCapable: isSecretCapable(connector.params, id),
-      ...(schema.description === undefined ? {} : { description: schema.description }),
-      ...(schema.enum === undefined ? {} : { options: schema.enum.map(String) }),
-      ...(schema.default === undefined ? {} : { default: schema.default }),
-    })),
+    subBlocks: propertiesOf(params).map(([id, schema]) => {
+      const { isExpression = false, isSecret = false } = marksAt(connector.params, id);
+      return {
+        id,
+        title: schema.title ?? toTitle(id),
+        type: isExpression ? "expression" : inputType(schema),
+        required: params.required?.includes(id) ?? false,
+        isSecretCapable: isSecret,
+        ...(schema.description === undefined ? {} : { description: schema.description }),
+        ...(schema.enum === undefined ? {} : { options: schema.enum.map(String) }),
+        ...(schema.default === undefined ? {} : { default: schema.default }),
+      };
+    }),
     outputs: Object.fromEntries(
       propertiesOf(outputs).map(([name, schema]) => [
         name,
@@ -91,7 +94,7 @@ export function describeConnector(connector: Connector): ConnectorDetail {
     examples: connector.examples.map((example) => ({
       title: example.title,
       params: Object.fromEntries(
-        Object.entries(example.params).filter(([id]) => isVisible(connector.params, id)),
+        Object.entries(example.params).filter(([id]) => marksAt(connector.params, id).isHidden !== true),
       ),
     })),
   };
@@ -153,19 +156,9 @@ function typesOf(schema: JsonSchema): string[] {
   return [schema.type ?? "any"].flat();
 }
 
-function isExpression(params: z.ZodObject, id: string): boolean {
-  const schema = params.shape[id];
-  return schema !== undefined && marksOf(schema).isExpression;
-}
-
-function isSecretCapable(params: z.ZodObject, id: string): boolean {
-  const schema = params.shape[id];
-  return schema !== undefined && marksOf(schema).isSecret;
-}
-
-function isVisible(params: z.ZodObject, id: string): boolean {
-  const schema = params.shape[id];
-  return schema === undefined || !marksOf(schema).isHidden;
+function marksAt(params: z.ZodObject, id: string): Partial<Marks> {
+  const schema = Object.hasOwn(params.shape, id) ? params.shape[id] : undefined;
+  return schema === undefined ? {} : marksOf(schema);
 }
 
 /** `timeoutMs` and `timeout_ms` become `Timeout ms`. */

@@ -88,7 +88,8 @@ function drawBlock(block: DiagramBlock, { x, y, width, height }: Box): string {
   const state = status === null ? (isEnabled ? "" : "disabled") : describeStatus(status);
   const room = width - TEXT_X - TEXT_MARGIN;
   const about = fitText(type, state === "" ? room : room - measureText(state, smallBold) - 6, small);
-  const whole = [title === id ? id : `${title} (${id})`, type, state]
+  const until = status?.waitingUntil == null ? "" : `until ${status.waitingUntil.toISOString()}`;
+  const whole = [title === id ? id : `${title} (${id})`, type, state, until]
     .filter((part) => part !== "")
     .join(", ");
   return [

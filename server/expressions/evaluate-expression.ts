@@ -44,7 +44,7 @@ export async function evaluateExpression(evaluation: Evaluation): Promise<Evalua
     if (Buffer.byteLength(json) <= maxBytes) return { json };
     return { code: "expression_too_large", reason: `Its value is larger than ${maxBytes} bytes of JSON` };
   } catch (error) {
-    const { code, reason } = explain(error);
+    const { code, reason } = explain(error, timeoutMs);
     return { code, reason: withOperands(reason, labels).slice(0, MAX_MESSAGE_LENGTH) };
   }
 }
@@ -56,6 +56,11 @@ function compile(source: string, timeout: number): jsonata.Expression {
   return expression;
 }
 
+/** Why an expression was stopped, and what helps. */
+export function tookTooLong(timeoutMs: number): string {
+  return `It took longer than ${timeoutMs} ms; make it simpler or give it less data`;
+}
+
 const FUNCTION = Symbol("function");
 
 function refuseFunctions(_key: string, value: unknown): unknown {
@@ -65,10 +70,10 @@ function refuseFunctions(_key: string, value: unknown): unknown {
   return value;
 }
 
-function explain(error: unknown): Exclude<EvaluationResult, { json: string }> {
+function explain(error: unknown, timeoutMs: number): Exclude<EvaluationResult, { json: string }> {
   if (error === FUNCTION) return { code: "expression_failed", reason: "Its value holds a function; call it" };
   const { code, message, position } = error as Partial<jsonata.JsonataError>;
-  if (code === "D1012") return { code: "expression_timeout", reason: "It took too long" };
+  if (code === "D1012") return { code: "expression_timeout", reason: tookTooLong(timeoutMs) };
   if (code === "D1011" || (error instanceof RangeError && /call stack/.test(error.message))) {
     return { code: "expression_failed", reason: "It calls itself too deeply" };
   }

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { BlockError } from "../connectors/define-connector.js";
-import type { Evaluation, EvaluationResult } from "./evaluate-expression.js";
+import { type Evaluation, type EvaluationResult, tookTooLong } from "./evaluate-expression.js";
 import type { EvaluatorMessage } from "./evaluator-process.js";
 
 /** What one process may use; one that needs more ends. */
@@ -48,7 +48,7 @@ export class Evaluator {
       this.#idle = setTimeout(() => child.kill("SIGKILL"), IDLE_MS).unref();
       return said;
     }
-    if (limit.isReached()) return { code: "expression_timeout", reason: "It took too long" };
+    if (limit.isReached()) return { code: "expression_timeout", reason: tookTooLong(evaluation.timeoutMs) };
     if (said.signal === null || said.signal === "SIGKILL") throw stopped();
     return { code: "expression_too_large", reason: `It needed more than ${MAX_HEAP_MB} MB of memory` };
   }

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { BlockError } from "../connectors/define-connector.js";
-import { resolveValue, type ValueScope } from "../engine/resolve-values.js";
+import { resolveValue, type ValueScope } from "../engine/blocks/resolve-values.js";
 import { parseTemplate, soleReference } from "../workflows/references.js";
 import { EvaluatorPool } from "./evaluator-pool.js";
 import { type ParsedExpression, parseExpression } from "./parse-expression.js";
@@ -13,11 +13,11 @@ const MAX_PARSED = 1_000;
 /** Evaluates expressions in other processes, bounded in time and memory. */
 export interface Expressions {
   /**
-   * The plain JSON value of an expression over what it references; nothing is null. Only what it references leaves
+   * The plain JSON value of an organization's expression over what it references; nothing is null. Only what it references leaves
    * this process, and an expression that is one `{{reference}}` needs no other one.
    * @throws BlockError `expression_failed`, `expression_timeout`, `expression_too_large`, `value_too_large`.
    */
-  evaluate(text: string, scope: ValueScope): Promise<unknown>;
+  evaluate(organizationId: string, text: string, scope: ValueScope): Promise<unknown>;
   /** Ends the processes; what is being evaluated fails. */
   close(): Promise<void>;
 }
@@ -44,12 +44,12 @@ export function createExpressions({
   };
 
   return {
-    async evaluate(text, scope) {
+    async evaluate(organizationId, text, scope) {
       if (soleReference(parseTemplate(text)) !== null) return resolveValue(text, scope);
       const { problem, source, operands, reads } = parse(text);
       if (problem !== null)
         throw new BlockError("expression_failed", `The expression cannot be read: ${problem}`);
-      const result = await pool.evaluate({
+      const result = await pool.evaluate(organizationId, {
         source,
         operands: operands.map((operand) => resolveValue(operand.text, scope)),
         labels: operands.map((operand) => operand.text),

@@ -1,4 +1,4 @@
-import type { ValueScope } from "../engine/resolve-values.js";
+import type { ValueScope } from "../engine/blocks/resolve-values.js";
 import type { DataRead } from "./find-reads.js";
 
 /** What is read below a value; null means all of it. */

@@ -13,8 +13,8 @@ export type Scrub = <T>(value: T) => T;
 export const scrubNothing: Scrub = (value) => value;
 
 /**
- * A scrub for these secrets: as they are, as text inside JSON, URL-encoded and in Base64, also as a part of a longer
- * Base64 text such as a basic credential. Of a secret that is an address, its password counts as a secret too. A number
+ * A scrub for these secrets: as they are, in lower case as host names come back, as text inside JSON, URL-encoded and in
+ * Base64, also as a part of a longer Base64 text such as a basic credential. Of a secret that is an address, its password counts as a secret too. A number
  * that reads like a secret is replaced as well. Secrets of fewer than 4 characters are left alone.
  */
 export function createScrub(secrets: Iterable<string>): Scrub {
@@ -69,6 +69,7 @@ function encodingsOf(secret: string): string[] {
     ...inJson,
     ...urlEncoded,
     ...urlEncoded.map(lowerEscapes),
+    ...[...inJson, ...urlEncoded].map((text) => text.toLowerCase()),
     ...[secret, once, ...urlEncoded].flatMap(base64Forms),
   ];
 }

@@ -1,6 +1,6 @@
 import type { BlockTypes } from "./block-types.js";
 import { type Block, type Connection, isCaught } from "./document.js";
-import { excerpt } from "./nearest-names.js";
+import { excerpt, excerptNames } from "./excerpt.js";
 import { readExpression } from "./read-text.js";
 import type { ReferenceScope } from "./reference-scope.js";
 import { errorAt, type ValidationCode, type ValidationError } from "./validation-error.js";
@@ -16,6 +16,7 @@ export function* checkConnections(
   scope: ReferenceScope,
 ): Generator<ValidationError> {
   const seen = new Set<string>();
+  const handlesBySource = new Map<Block, readonly string[] | null>();
   for (const [index, connection] of connections.entries()) {
     const { source, target, sourceHandle } = connection;
     const [from, to] = [byId.get(source), byId.get(target)];
@@ -33,21 +34,28 @@ export function* checkConnections(
     if (seen.has(key))
       yield at("duplicate_connection", "this connection is there twice; disconnect and connect once.");
     seen.add(key);
-    const handles = from === undefined ? null : handlesOf(from, blockTypes);
-    if (handles !== null && sourceHandle !== undefined && !handles.includes(sourceHandle)) {
-      const names = handles.map((handle) => `"${excerpt(handle)}"`).join(", ");
-      yield at(
-        "unknown_handle",
-        `the source has no handle "${excerpt(sourceHandle)}"; its handles are ${names}.`,
-      );
-    }
-    if (sourceHandle === ERROR_HANDLE && from !== undefined && !isCaught(from)) {
-      yield at(
-        "error_not_caught",
-        'nothing takes the handle "error" while the source\'s onError is fail; update its onError to "branch" or "continue".',
-      );
+    if (from !== undefined && sourceHandle !== undefined) {
+      const handles = handlesBySource.get(from) ?? handlesOf(from, blockTypes);
+      handlesBySource.set(from, handles);
+      for (const [code, error] of checkHandle(sourceHandle, from, handles)) yield at(code, error);
     }
     if (connection.condition !== undefined) yield* checkCondition(connection, field, from, scope);
+  }
+}
+
+function* checkHandle(
+  handle: string,
+  source: Block,
+  handles: readonly string[] | null,
+): Generator<[ValidationCode, string]> {
+  if (handles?.includes(handle) === false) {
+    const error = `the source has no handle "${excerpt(handle)}"; its handles are ${excerptNames(handles)}.`;
+    yield ["unknown_handle", error];
+  }
+  if (handle === ERROR_HANDLE && !isCaught(source)) {
+    const error =
+      'nothing takes the handle "error" while the source\'s onError is fail; update its onError to "branch" or "continue".';
+    yield ["error_not_caught", error];
   }
 }
 

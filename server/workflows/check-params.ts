@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { type BlockType, parameterUse } from "./block-types.js";
-import { describeIssue } from "./schema-issue.js";
+import { asksForText, describeIssue } from "./schema-issue.js";
 import { kindOf, type ValueKind, type ValueKinds } from "./value-kind.js";
 
 type Path = readonly PropertyKey[];
@@ -17,6 +17,10 @@ export interface ParamProblem {
   readonly path: Path;
   /** What was expected, as a clause. */
   readonly expected: string;
+  /** Whether it comes of a rule of the connector's own, such as one over several parameters. */
+  readonly isOwnRule: boolean;
+  /** Whether that is a text. */
+  readonly wantsText: boolean;
   readonly template: TemplateValue | null;
 }
 
@@ -92,7 +96,14 @@ function parseIssues(schema: z.ZodType, value: unknown): readonly Issue[] {
 function judge(issue: Issue, base: Path, tree: TemplateTree, round: number): ParamProblem[] {
   const path = [...base, ...issue.path];
   const { template, isOnTheWay } = findTemplate(path, tree);
-  const problem = { path, expected: describeIssue(issue), template };
+  const isOwnRule = issue.code === "custom";
+  const problem = {
+    path,
+    expected: describeIssue(issue),
+    isOwnRule,
+    wantsText: asksForText(issue),
+    template,
+  };
   if (template !== null) {
     const isRoot = path.length === template.path.length;
     const isAtFault =

@@ -1,6 +1,6 @@
 import { isUuid } from "../db/uuid.js";
 import type { Settings } from "./document.js";
-import { excerpt } from "./nearest-names.js";
+import { excerpt } from "./excerpt.js";
 import { errorAt, type ValidationError } from "./validation-error.js";
 
 /** Settings that no run could follow. */

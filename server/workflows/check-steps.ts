@@ -1,4 +1,4 @@
-import { MAX_PART_STEPS, MAX_RUN_STEPS, type StepBudget } from "../engine/step-budget.js";
+import { MAX_PART_STEPS, MAX_RUN_STEPS, type StepBudget } from "../engine/steps/step-budget.js";
 import type { Block, WorkflowDocument } from "./document.js";
 import { errorAt, type ValidationError } from "./validation-error.js";
 

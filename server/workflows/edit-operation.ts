@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Block, Connection, Metadata, RetryPolicy, Settings } from "./document.js";
-import { excerpt, nearestNames } from "./nearest-names.js";
+import { excerpt } from "./excerpt.js";
+import { nearestNames } from "./nearest-names.js";
 import { describeIssue, fieldName } from "./schema-issue.js";
 
 /** Most parameters, variables or settings in one operation. */

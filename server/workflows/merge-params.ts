@@ -1,6 +1,7 @@
 import { type BlockType, parameterUse, visibleParameters } from "./block-types.js";
 import type { Block } from "./document.js";
-import { excerpt, nearestNames } from "./nearest-names.js";
+import { excerpt } from "./excerpt.js";
+import { nearestNames } from "./nearest-names.js";
 import { type Refusal, refusal } from "./refusal.js";
 
 type Params = Block["params"];

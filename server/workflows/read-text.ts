@@ -1,11 +1,14 @@
 import { parseExpression } from "../expressions/parse-expression.js";
-import { excerpt } from "./nearest-names.js";
-import { MAX_EXPRESSION_CHARACTERS, type ReferenceScope, type Viewpoint } from "./reference-scope.js";
+import { excerpt } from "./excerpt.js";
+import type { ReferenceScope, Viewpoint } from "./reference-scope.js";
 import { parseTemplate, type Reference, soleReference, type TemplatePart } from "./references.js";
 import type { ValidationCode } from "./validation-error.js";
 import type { ValueKinds } from "./value-kind.js";
 
-/** What is wrong with a text that gets its value only in a run, each mistake once. */
+/** Most mistakes that are named of one text: each is looked up, and a text may hold any number of references. */
+const MAX_MISTAKES = 100;
+
+/** What is wrong with a text that gets its value only in a run, each mistake once, the first 100 of them. */
 export interface TextReading {
   readonly errors: readonly (readonly [ValidationCode, string])[];
   /** Kinds of the value that takes the text's place; null when the text stands for itself. */
@@ -22,6 +25,8 @@ export function readTemplate(
   const sole = soleReference(parts);
   let kinds: ValueKinds | null = null;
   for (const part of parts) {
+    if (errors.size === MAX_MISTAKES) break;
+    if (errors.has(part.text)) continue;
     if (part.kind === "text") {
       if (part.problem !== null) errors.set(part.text, ["malformed_reference", part.problem]);
       continue;
@@ -50,14 +55,14 @@ export function readExpression(
 ): TextReading {
   const parts = parseTemplate(text);
   if (soleReference(parts) !== null) return { ...readTemplate(parts, scope, viewpoint), kinds: null };
-  if (!scope.admitsExpression(text)) {
-    const error = `The expressions of the workflow have more than ${MAX_EXPRESSION_CHARACTERS} characters; shorten them.`;
-    return { errors: [[code, error]], kinds: null };
-  }
+  const refusal = scope.refuseExpression(text);
+  if (refusal !== null) return { errors: [[code, refusal]], kinds: null };
   const { problem, operands, reads } = parseExpression(text);
   if (problem !== null) return { errors: [[code, problem]], kinds: null };
   const errors = new Map<string, readonly [ValidationCode, string]>();
   for (const reference of [...operands, ...reads.flatMap(({ root, path }) => toReference(root, path))]) {
+    if (errors.size === MAX_MISTAKES) break;
+    if (errors.has(reference.text)) continue;
     const sight = scope.look(reference, viewpoint);
     if (!("code" in sight)) continue;
     const isBareName = sight.code === "reference_block_not_found" && !reference.text.startsWith("{{");

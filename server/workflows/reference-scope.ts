@@ -1,14 +1,16 @@
 import type { BlockTypes } from "./block-types.js";
 import { type Block, type Connection, isCaught, type WorkflowDocument } from "./document.js";
+import { excerpt } from "./excerpt.js";
 import { Graph } from "./graph.js";
 import { EACH_HANDLE, LOOP_TYPE, type LoopPaths, loopPathsOf } from "./loop-paths.js";
-import { excerpt, nearestNames } from "./nearest-names.js";
+import { nearestNames } from "./nearest-names.js";
 import type { Reference } from "./references.js";
 import type { ValidationCode } from "./validation-error.js";
 import { kindOf, kindsAt, type ValueKinds } from "./value-kind.js";
 
-/** Most characters of expressions in one document, so that reading them takes no long time. */
-export const MAX_EXPRESSION_CHARACTERS = 100_000;
+/** Most expressions in one document, and most characters of them, so that reading them takes no long time. */
+const MAX_EXPRESSIONS = 5_000;
+const MAX_EXPRESSION_CHARACTERS = 100_000;
 
 /** From where a reference looks, and whether it may look at secrets. */
 export interface Viewpoint {
@@ -34,6 +36,8 @@ export class ReferenceScope {
   /** Only what runs passes anything on. */
   readonly #enabledGraph: Graph;
   readonly #loops: LoopPaths;
+  readonly #variableNames: readonly string[];
+  #expressions = 0;
   #expressionCharacters = 0;
 
   constructor(document: WorkflowDocument, blockTypes: BlockTypes) {
@@ -45,16 +49,23 @@ export class ReferenceScope {
         this.#byName.set(block.name, [...(this.#byName.get(block.name) ?? []), block]);
     }
     this.#loops = loopPathsOf(document);
+    this.#variableNames = Object.keys(document.variables);
     const runs = (id: string) => this.#byId.get(id)?.enabled === true;
     this.#enabledGraph = new Graph(
       document.connections.filter(({ source, target }) => runs(source) && runs(target)),
     );
   }
 
-  /** Counts an expression of the document; false once they are too long together. */
-  admitsExpression(text: string): boolean {
+  /** Counts an expression of the document; says what is too much once they are too many or too long together. */
+  refuseExpression(text: string): string | null {
+    this.#expressions += 1;
     this.#expressionCharacters += text.length;
-    return this.#expressionCharacters <= MAX_EXPRESSION_CHARACTERS;
+    if (this.#expressions > MAX_EXPRESSIONS) {
+      return `The workflow has more than ${MAX_EXPRESSIONS} expressions; take some out.`;
+    }
+    return this.#expressionCharacters > MAX_EXPRESSION_CHARACTERS
+      ? `The expressions of the workflow have more than ${MAX_EXPRESSION_CHARACTERS} characters; shorten them.`
+      : null;
   }
 
   /** Blocks that paths of different loops lead to. */
@@ -114,7 +125,7 @@ export class ReferenceScope {
     let value: unknown = this.#document.variables;
     for (const step of [name, ...path]) {
       if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) {
-        const names = nearestNames(name, Object.keys(this.#document.variables));
+        const names = nearestNames(name, this.#variableNames);
         const hint =
           names.length === 0
             ? "the document has no variables"

@@ -1,4 +1,4 @@
-import { excerpt } from "./nearest-names.js";
+import { excerpt } from "./excerpt.js";
 
 /** Where a reference looks: the run's input, the document's variables, the organization's secrets, a block's output. */
 export type ReferenceSource = "trigger" | "vars" | "secrets" | "block";
@@ -27,6 +27,8 @@ export type TemplatePart = LiteralText | Reference;
 /** The innermost pair of braces opens a reference, so that `{{{a.b}}}` is a reference inside single braces. */
 const OPENING = /\{\{(?!\{)([^{}]*)(\}\})?/g;
 const HEAD = /^[^.[\]]+/;
+/** What a step may be called without quotes: a sign by itself, or one that computes, is meant as something else. */
+const PLAIN_KEY = /^(?!.*(?:^|\s)[-:#@]+(?:\s|$))[\p{L}\p{M}\p{N}\s_$@:#-]+$/su;
 const STEP = /^\s*(?:\.\s*([^.[\]]+)|\[\s*(\d{1,9})\s*\]|\[\s*'([^']+)'\s*\]|\[\s*"([^"]+)"\s*\])/;
 
 /**
@@ -34,10 +36,11 @@ const STEP = /^\s*(?:\.\s*([^.[\]]+)|\[\s*(\d{1,9})\s*\]|\[\s*'([^']+)'\s*\]|\[\
  * throws: what opens like a reference but is none stays literal text and carries its problem.
  *
  * Grammar: `{{head step…}}`, spaces around the parts ignored. The head reaches to the first `.` or `[`, so block
- * names may hold spaces; a step is `.key`, `[0]`, `['key']` or `["key"]`. `vars` and `secrets` take their first
- * step as name.
+ * names may hold spaces; a step is `.key`, `[0]`, `['key']` or `["key"]`. A `.key` holds letters, digits, spaces and
+ * `_ - $ @ : #`. `vars` and `secrets` take their first step as name.
  */
 export function parseTemplate(text: string): readonly TemplatePart[] {
+  if (!text.includes("{{")) return text === "" ? [] : [literal(text)];
   const parts: TemplatePart[] = [];
   let end = 0;
   for (const match of text.matchAll(OPENING)) {
@@ -71,7 +74,10 @@ function parseReference(text: string, inner: string): TemplatePart {
   }
   const steps = parseSteps(inner.slice(head.length));
   if (steps === null) {
-    return literal(text, `The path of ${excerpt(text)} cannot be read; write steps as .key, [0] or ['key'].`);
+    return literal(
+      text,
+      `The path of ${excerpt(text)} cannot be read; write steps as .key, [0] or ['key'], the latter for keys with other signs.`,
+    );
   }
   if (source !== "vars" && source !== "secrets") {
     return {
@@ -104,7 +110,7 @@ function parseSteps(path: string): (string | number)[] | null {
     if (match === null) return null;
     const [whole, key, index, singleQuoted, doubleQuoted] = match;
     const step = index === undefined ? (singleQuoted ?? doubleQuoted ?? key?.trim() ?? "") : Number(index);
-    if (step === "") return null;
+    if (step === "" || (key !== undefined && !PLAIN_KEY.test(key.trim()))) return null;
     steps.push(step);
     rest = rest.slice(whole.length);
   }

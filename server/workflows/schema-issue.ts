@@ -19,6 +19,14 @@ export function describeIssue(issue: Issue): string {
   return issue.message.replace(/^Invalid (input|option): /, "").replace(/\.$/, "");
 }
 
+/** How a value of another kind comes into a parameter that takes text; for messages. */
+export const TEXT_REMEDY = "make it text inside longer text or with $string in a transform";
+
+/** Whether a text is asked for where another kind of value is. */
+export function asksForText(issue: Issue): boolean {
+  return issue.code === "invalid_type" && issue.expected === "string";
+}
+
 /** What one option of a union asks for. */
 function expectationOf(issues: readonly Issue[]): string {
   const [first] = issues;

@@ -62,7 +62,6 @@ function filledParameters({ shape }: z.ZodObject): FilledParameter[] {
 
 function collectSecrets(value: unknown, names: Set<string>): void {
   if (typeof value === "string") {
-    if (!value.includes("{{")) return;
     for (const part of parseTemplate(value)) {
       if (part.kind === "reference" && part.source === "secrets") names.add(part.name);
     }

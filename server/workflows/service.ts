@@ -2,14 +2,16 @@ import type { Principal } from "../auth/principal.js";
 import type { Catalogue } from "../connectors/catalogue.js";
 import type { Database, Db, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
-import { worstCaseSteps } from "../engine/step-budget.js";
+import { worstCaseSteps } from "../engine/steps/step-budget.js";
 import { AppError } from "../errors/app-error.js";
 import { applyEditOperations } from "./apply-edit-operations.js";
 import { Metadata, type PartialMetadata, type WorkflowDocument } from "./document.js";
 import { summarizeEdit } from "./edit-summary.js";
 import type { SkippedItem } from "./skip-reasons.js";
 import * as store from "./store.js";
-import { type ValidationError, validateDocument } from "./validate-document.js";
+import { validateDocument } from "./validate-document.js";
+import type { ValidationError } from "./validation-error.js";
+import * as versions from "./version-store.js";
 
 /** Largest document, in bytes of JSON. */
 const MAX_DOCUMENT_BYTES = 1_048_576;
@@ -146,14 +148,14 @@ export class WorkflowService {
   /** @throws AppError `not_found`; `invalid_body` for a bad cursor. */
   async listVersions(principal: Principal, { id, ...request }: PageRequest & { readonly id: string }) {
     const window = pageWindow(request, (text) => /^\d{1,9}$/.test(text));
-    const head = await store.findVersion(this.#options.database.db, principal.organizationId, id, null);
+    const head = await versions.findVersion(this.#options.database.db, principal.organizationId, id, null);
     if (head === null) throw new AppError("not_found");
-    return store.listVersions(this.#options.database.db, principal.organizationId, id, window);
+    return versions.listVersions(this.#options.database.db, principal.organizationId, id, window);
   }
 
   /** @throws AppError `not_found`. */
   async getVersion(principal: Principal, input: { readonly id: string; readonly version: number }) {
-    const found = await store.findSnapshot(
+    const found = await versions.findSnapshot(
       this.#options.database.db,
       principal.organizationId,
       input.id,
@@ -169,7 +171,7 @@ export class WorkflowService {
     input: { readonly id: string; readonly version: number; readonly expectedVersion?: number | undefined },
   ): Promise<Workflow> {
     return this.#change(principal, input, async (_head, tx) => {
-      const found = await store.findSnapshot(tx.db, principal.organizationId, input.id, input.version);
+      const found = await versions.findSnapshot(tx.db, principal.organizationId, input.id, input.version);
       if (found === null) throw new AppError("not_found");
       return { next: found.workflow, answer: replaceWith };
     });
@@ -188,12 +190,12 @@ export class WorkflowService {
 
   /** Which version a run is pinned to, or null when the workflow or the numbered version is not there. */
   findVersion(db: Db, organizationId: string, id: string, version: number | null) {
-    return store.findVersion(db, organizationId, id, version);
+    return versions.findVersion(db, organizationId, id, version);
   }
 
   /** The document of a version by the version's own id, also of a removed workflow, or null. */
   findDocument(db: Db, organizationId: string, versionId: string): Promise<WorkflowDocument | null> {
-    return store.findDocument(db, organizationId, versionId);
+    return versions.findDocument(db, organizationId, versionId);
   }
 
   /** Runs `decide` on the locked head and writes what it returns as the next version; null writes nothing. */
@@ -233,7 +235,7 @@ function assertSize(document: WorkflowDocument): void {
   const bytes = Buffer.byteLength(JSON.stringify(document));
   if (bytes > MAX_DOCUMENT_BYTES) {
     throw new AppError("limit_exceeded", {
-      message: `The document would have ${bytes} bytes; the limit is ${MAX_DOCUMENT_BYTES}.`,
+      message: `The document would have ${bytes} bytes; the limit is ${MAX_DOCUMENT_BYTES}: take something out, or move blocks into a workflow that run_workflow starts.`,
       details: { limit: MAX_DOCUMENT_BYTES },
     });
   }

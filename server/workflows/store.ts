@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { and, arrayContains, eq, ilike, isNull, or, type Placeholder, sql } from "drizzle-orm";
+import { and, arrayContains, eq, ilike, isNull, or, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { preparedQuery } from "../db/prepared-query.js";
 import { workflows, workflowVersions } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
 import type { WorkflowDocument } from "./document.js";
+import { findDocument, isHere, isNamed } from "./version-store.js";
 
 /** A workflow with the document of one of its versions. */
 export interface StoredWorkflow {
@@ -28,13 +29,6 @@ export interface WorkflowSummary {
   readonly updatedAt: Date;
 }
 
-/** A row of the list of versions. */
-export interface VersionSummary {
-  readonly version: number;
-  readonly createdAt: Date;
-  readonly createdBy: string;
-}
-
 /** What a new version is written with. */
 export interface NewVersion {
   readonly document: WorkflowDocument;
@@ -51,10 +45,6 @@ const headColumns = {
   createdAt: workflows.createdAt,
   updatedAt: workflows.updatedAt,
 };
-
-const isHere = (organizationId: string | Placeholder, id: string | Placeholder) =>
-  and(eq(workflows.id, id), eq(workflows.organizationId, organizationId), isNull(workflows.removedAt));
-const isNamed = isHere(sql.placeholder("organizationId"), sql.placeholder("id"));
 
 /** Writes a workflow and its version 1 in one statement. */
 export async function insertWorkflow(
@@ -158,49 +148,6 @@ export async function holdWorkflow(db: Db, organizationId: string, id: string): 
   return rows.length > 0;
 }
 
-const selectVersion = preparedQuery((db) =>
-  db
-    .select({ versionId: workflowVersions.id, version: workflowVersions.version })
-    .from(workflows)
-    .innerJoin(
-      workflowVersions,
-      and(
-        eq(workflowVersions.workflowId, workflows.id),
-        eq(
-          workflowVersions.version,
-          sql`coalesce(${sql.placeholder("version")}::integer, ${workflows.version})`,
-        ),
-      ),
-    )
-    .where(isNamed)
-    .prepare("select_version"),
-);
-
-/** Which version a run takes: the newest, or the numbered one; null when there is none. */
-export async function findVersion(
-  db: Db,
-  organizationId: string,
-  id: string,
-  version: number | null,
-): Promise<{ readonly versionId: string; readonly version: number } | null> {
-  if (!isUuid(id)) return null;
-  const [row] = await selectVersion(db).execute({ organizationId, id, version });
-  return row ?? null;
-}
-
-/** The document of a version by the version's own id, also of a removed workflow, or null. */
-export async function findDocument(
-  db: Db,
-  organizationId: string,
-  versionId: string,
-): Promise<WorkflowDocument | null> {
-  const [row] = await db
-    .select({ document: workflowVersions.document })
-    .from(workflowVersions)
-    .where(and(eq(workflowVersions.id, versionId), eq(workflowVersions.organizationId, organizationId)));
-  return row?.document ?? null;
-}
-
 /** Writes the next version and moves the head to it, in one statement; the caller holds the row lock. */
 export async function insertVersion(
   db: Db,
@@ -264,50 +211,6 @@ export async function listWorkflows(
     .orderBy(...page.order)
     .limit(page.limit);
   return toPage(rows, window, (row) => row);
-}
-
-/** Versions of a workflow, newest first. */
-export async function listVersions(
-  db: Db,
-  organizationId: string,
-  workflowId: string,
-  window: PageWindow,
-): Promise<Page<VersionSummary>> {
-  const page = keyset(workflowVersions.createdAt, workflowVersions.version, window);
-  const { version, createdAt, createdBy } = workflowVersions;
-  const rows = await db
-    .select({ id: version, version, createdAt, createdBy })
-    .from(workflowVersions)
-    .where(
-      page.where(
-        eq(workflowVersions.workflowId, workflowId),
-        eq(workflowVersions.organizationId, organizationId),
-      ),
-    )
-    .orderBy(...page.order)
-    .limit(page.limit);
-  return toPage(rows, window, ({ id: _, ...row }) => row);
-}
-
-/** One numbered snapshot of a workflow that is still there, or null. */
-export async function findSnapshot(
-  db: Db,
-  organizationId: string,
-  id: string,
-  version: number,
-): Promise<(VersionSummary & { readonly workflow: WorkflowDocument }) | null> {
-  if (!isUuid(id)) return null;
-  const [row] = await db
-    .select({
-      version: workflowVersions.version,
-      workflow: workflowVersions.document,
-      createdAt: workflowVersions.createdAt,
-      createdBy: workflowVersions.createdBy,
-    })
-    .from(workflows)
-    .innerJoin(workflowVersions, eq(workflowVersions.workflowId, workflows.id))
-    .where(and(isHere(organizationId, id), eq(workflowVersions.version, version)));
-  return row ?? null;
 }
 
 /** What lists show and filter by, copied from the document. */

@@ -12,15 +12,14 @@ import { checkParams, type ParamProblem, type TemplateValue } from "./check-para
 import { checkSettings } from "./check-settings.js";
 import { checkSteps, type StepsOf } from "./check-steps.js";
 import type { Block, WorkflowDocument } from "./document.js";
+import { excerpt } from "./excerpt.js";
 import { findCycles, Graph } from "./graph.js";
-import { excerpt, nearestNames } from "./nearest-names.js";
+import { nearestNames } from "./nearest-names.js";
 import { readExpression, readLiteral, readTemplate, type TextReading } from "./read-text.js";
 import { ReferenceScope } from "./reference-scope.js";
 import { parseTemplate } from "./references.js";
-import { fieldName } from "./schema-issue.js";
+import { fieldName, TEXT_REMEDY } from "./schema-issue.js";
 import { errorAt, type ValidationError } from "./validation-error.js";
-
-export type { ValidationError } from "./validation-error.js";
 
 /** Most errors reported at once. */
 const MAX_ERRORS = 1_000;
@@ -147,17 +146,18 @@ function* checkNames(block: Block, type: BlockType): Generator<ValidationError> 
 function paramError(
   block: Block,
   type: BlockType,
-  { path, expected, template }: ParamProblem,
+  { path, expected, isOwnRule, wantsText, template }: ParamProblem,
 ): ValidationError {
   const field = excerpt(fieldName(path), 200);
   const value = valueAt(block.params, path);
   const shown = parameterUse(type, String(path[0])) === "plain" ? shortValue(value) : {};
   if (template !== null) {
     const kinds = template.kinds === "any" ? "unknown" : template.kinds.join(" or ");
-    const error = `${field}: ${expected.replace(/, received .*$/, "")}, but the template gives ${kinds}; use another output.`;
+    const remedy = wantsText ? `use another output, or ${TEXT_REMEDY}` : "use another output";
+    const error = `${field}: ${expected.replace(/, received .*$/, "")}, but the template gives ${kinds}; ${remedy}.`;
     return { ...errorAt(block, "reference_type_mismatch", error), field, ...shown };
   }
-  if (path.length === 1 && value === undefined) {
+  if (path.length === 1 && value === undefined && !isOwnRule) {
     const error = `${field} is required by ${type.type} and not set; set it by an update.`;
     return { ...errorAt(block, "missing_param", error), field };
   }

@@ -17,9 +17,10 @@ import type {
   RemoveOperation,
   UpdateOperation,
 } from "./edit-operation.js";
+import { excerpt } from "./excerpt.js";
 import { Graph } from "./graph.js";
 import { mergeParams } from "./merge-params.js";
-import { excerpt, nearestNames } from "./nearest-names.js";
+import { nearestNames } from "./nearest-names.js";
 import { type Refusal, refusal } from "./refusal.js";
 
 /** What became of one operation: an applied one may still have lost parameters, each with its refusal. */
@@ -27,6 +28,9 @@ export interface Outcome {
   readonly isApplied: boolean;
   readonly refusals: readonly Refusal[];
 }
+
+/** Most handles that a refusal names. */
+const MAX_NAMED_HANDLES = 20;
 
 type BlockSettings = Omit<AddOperation, "operation_type" | "block_id" | "type" | "params">;
 
@@ -191,8 +195,9 @@ export class WorkflowDraft {
     const exact = between.filter(({ sourceHandle }) => sourceHandle === (source_handle ?? undefined));
     const chosen = new Set(exact.length === 0 && source_handle == null ? between : exact);
     if (chosen.size === 0) {
-      const handles = between.map(({ sourceHandle }) => sourceHandle ?? null);
-      const others = handles.map((handle) => (handle === null ? "none" : `"${handle}"`)).join(", ");
+      const handles = between.slice(0, MAX_NAMED_HANDLES).map(({ sourceHandle }) => sourceHandle ?? null);
+      const names = handles.map((handle) => (handle === null ? "none" : `"${handle}"`));
+      const others = [...names, ...(between.length > handles.length ? ["…"] : [])].join(", ");
       return refused(
         "edge_not_found",
         `There is no ${describeEdge({ source, target }, source_handle ?? undefined, "connection")}` +

@@ -3,20 +3,14 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { isTRPCClientError } from "@trpc/client";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type AppRouter, createFlowkeepClient } from "../../router/client.js";
-import { newClient, type TestClient } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
 
 const run = promisify(execFile);
 
-let server: TestServer;
-let client: TestClient;
-beforeAll(async () => {
-  server = await startTestServer();
-  client = await newClient(server.url);
-});
-afterAll(() => server.close());
+const server = useTestServer();
+const client = useClient(server);
 
 describe("the typed tRPC client", () => {
   it("calls the server with a key, with types from the router", async () => {

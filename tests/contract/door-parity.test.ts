@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { errorCodesOf } from "../../openapi/error-responses.js";
 import { listOperations } from "../../openapi/operations.js";
 import { appRouter } from "../../router/index.js";
@@ -12,19 +12,17 @@ import {
   rowOf,
   startWaitingRun,
 } from "../support/operations-table.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { useTestServer } from "../support/server-hooks.js";
 import { mintKey } from "../support/sign-up.js";
 
-let server: TestServer;
+const server = useTestServer({ config: { role: "worker" } });
 let ada: Estate;
 let powerless: string;
 
 beforeAll(async () => {
-  server = await startTestServer({ config: { role: "worker" } });
   ada = await makeEstate(server.url);
   powerless = await mintKey(server.url, ada.client.session, { permissions: { workflows: [] } });
 });
-afterAll(() => server.close());
 
 const all = [...procedures.keys()];
 const guarded = all.filter((procedurePath) => procedureAt(procedurePath).meta.permission !== undefined);

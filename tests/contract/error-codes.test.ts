@@ -1,4 +1,3 @@
-import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { errorCodesOf } from "../../openapi/error-responses.js";
 import { listOperations } from "../../openapi/operations.js";
@@ -10,20 +9,15 @@ import { type Estate, greeting, madeUpLike, makeEstate } from "../support/operat
 import { type Fault, INTERNAL_TEXT, provocations, refusingDispatch } from "../support/provocations.js";
 import { type DatabaseProxy, openProxy } from "../support/proxy.js";
 import { startTestServer, type TestServer } from "../support/server.js";
+import { useSql, useTestServer } from "../support/server-hooks.js";
 import { mintKey } from "../support/sign-up.js";
 
-let server: TestServer;
-let sql: postgres.Sql;
+const server = useTestServer({ config: { role: "worker" } });
+const sql = useSql(server);
 let ada: Estate;
 
 beforeAll(async () => {
-  server = await startTestServer({ config: { role: "worker" } });
-  sql = postgres(server.databaseUrl, { max: 1, onnotice: () => {} });
   ada = await makeEstate(server.url);
-});
-afterAll(async () => {
-  await sql.end();
-  await server.close();
 });
 
 /** Provoked by tests of their own: a small budget, an outage, a header of REST. */
@@ -115,12 +109,10 @@ describe("invalid_if_match", () => {
 });
 
 describe("with a budget of three requests per minute", () => {
-  let limited: TestServer;
-  beforeAll(async () => {
-    const config = { role: "api", rateLimitPerMinute: 3 } as const;
-    limited = await startTestServer({ databaseUrl: server.databaseUrl, config });
-  });
-  afterAll(() => limited.close());
+  const limited = useTestServer(() => ({
+    databaseUrl: server.databaseUrl,
+    config: { role: "api", rateLimitPerMinute: 3 },
+  }));
 
   const limitHeaders = ({ headers }: DoorAnswer) =>
     ["limit", "remaining", "reset"].map((name) => Number(headers.get(`ratelimit-${name}`)));

@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { newClient, send } from "../support/client.js";
 import { call, doors, type Input, procedureAt, procedures } from "../support/doors.js";
 import { type Estate, greeting, LEAP_DAY, makeEstate, rowOf } from "../support/operations-table.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { useTestServer } from "../support/server-hooks.js";
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer({ config: { role: "worker" } });
-});
-afterAll(() => server.close());
+const server = useTestServer({ config: { role: "worker" } });
 
 const refused = { status: 400, error: { error: "invalid_body", issues: expect.any(Array) } };
 

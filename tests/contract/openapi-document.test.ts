@@ -9,7 +9,13 @@ import { errorCodesOf } from "../../openapi/error-responses.js";
 import { listOperations, REST_PREFIX } from "../../openapi/operations.js";
 import { appRouter } from "../../router/index.js";
 import { procedure, router } from "../../router/trpc.js";
+import { transform } from "../../server/connectors/builtin/transform.js";
+import { triggerWebhook } from "../../server/connectors/builtin/trigger-webhook.js";
+import { createCatalogue } from "../../server/connectors/catalogue.js";
 import { errorRow } from "../../server/errors/error-table.js";
+import { applyEditOperations } from "../../server/workflows/apply-edit-operations.js";
+import { summarizeEdit } from "../../server/workflows/edit-summary.js";
+import { validateDocument } from "../../server/workflows/validate-document.js";
 import { scratchRouter } from "./scratch-doors.js";
 
 const run = promisify(execFile);
@@ -77,6 +83,31 @@ describe("the document", () => {
     expect(Object.keys(document.paths ?? {})).toEqual(
       expect.arrayContaining(["/health", "/ready", "/metrics", "/openapi.json", "/api/auth/sign-in/email"]),
     );
+  });
+});
+
+describe("the example of an edit", () => {
+  it("shows what its batch makes of the workflow that is created in the example before", () => {
+    const read = (path: string) => {
+      const { requestBody, responses } = operationAt(path, "post");
+      const body = (requestBody as oas31.RequestBodyObject).content["application/json"]?.example;
+      const success = (responses?.["200"] ?? responses?.["201"]) as oas31.ResponseObject;
+      return { body, answer: success.content?.["application/json"]?.example };
+    };
+    const { answer: created } = read("/api/workflows");
+    const { body, answer } = read("/api/workflows/{id}/operations");
+    const blockTypes = createCatalogue([triggerWebhook, transform]);
+    const outcome = applyEditOperations(created.workflow, body.ops, blockTypes);
+    const validationErrors = validateDocument(outcome.document, blockTypes);
+    expect(answer).toEqual({
+      ok: true,
+      workflow: outcome.document,
+      version: created.version + 1,
+      applied: outcome.applied,
+      validation_errors: validationErrors,
+      skipped_items: outcome.skipped,
+      summary: summarizeEdit({ ...outcome, validationErrors, isDryRun: false }),
+    });
   });
 });
 

@@ -1,19 +1,15 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import express from "express";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type CheckResult, createReadiness } from "../../server/http/health.js";
-import { openScratchDoors, type ScratchDoors } from "./scratch-doors.js";
+import { useScratchDoors } from "./scratch-requests.js";
 
-let doors: ScratchDoors;
-beforeAll(async () => {
-  doors = await openScratchDoors();
-});
-afterAll(() => doors.close());
+const { url } = useScratchDoors();
 
 describe("GET /health", () => {
   it("answers exactly status and version", async () => {
-    const response = await fetch(`${doors.url}/health`);
+    const response = await fetch(`${url()}/health`);
     expect(response.status).toBe(200);
     expect(await response.text()).toBe('{"status":"ok","version":"test"}');
   });
@@ -21,7 +17,7 @@ describe("GET /health", () => {
 
 describe("GET /ready", () => {
   it("answers with the result of every check", async () => {
-    const response = await fetch(`${doors.url}/ready`);
+    const response = await fetch(`${url()}/ready`);
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({
       status: "ready",
@@ -56,10 +52,10 @@ describe("GET /ready of a process in trouble", () => {
 
 describe("GET /metrics", () => {
   it("counts requests by method, route pattern and status", async () => {
-    await fetch(`${doors.url}/api/things/1`, { headers: { "x-api-key": "full" } });
-    await fetch(`${doors.url}/trpc/open`);
-    await fetch(`${doors.url}/trpc/made-up`);
-    const text = await (await fetch(`${doors.url}/metrics`)).text();
+    await fetch(`${url()}/api/things/1`, { headers: { "x-api-key": "full" } });
+    await fetch(`${url()}/trpc/open`);
+    await fetch(`${url()}/trpc/made-up`);
+    const text = await (await fetch(`${url()}/metrics`)).text();
     expect(text).toContain(
       'http_request_duration_seconds_count{method="GET",route="/api/things/{id}",status="200"} 1',
     );
@@ -71,7 +67,7 @@ describe("GET /metrics", () => {
 
 describe("headers", () => {
   it("allow scripts of this server only and do not tell what runs it", async () => {
-    const { headers } = await fetch(`${doors.url}/docs`);
+    const { headers } = await fetch(`${url()}/docs`);
     expect(headers.get("content-security-policy")).toContain("script-src 'self';");
     expect(headers.get("x-content-type-options")).toBe("nosniff");
     expect(headers.get("x-powered-by")).toBeNull();
@@ -79,17 +75,17 @@ describe("headers", () => {
   });
 
   it("let pages of trusted origins read answers with credentials, and others not", async () => {
-    const trusted = await fetch(`${doors.url}/api/open`, { headers: { origin: "http://trusted.test" } });
+    const trusted = await fetch(`${url()}/api/open`, { headers: { origin: "http://trusted.test" } });
     expect(trusted.headers.get("access-control-allow-origin")).toBe("http://trusted.test");
     expect(trusted.headers.get("access-control-allow-credentials")).toBe("true");
-    const other = await fetch(`${doors.url}/api/open`, { headers: { origin: "http://other.test" } });
+    const other = await fetch(`${url()}/api/open`, { headers: { origin: "http://other.test" } });
     expect(other.headers.get("access-control-allow-origin")).toBeNull();
     expect(other.headers.get("vary")).toContain("Origin");
   });
 
   it("answer the preflight of a trusted origin on every door", async () => {
     for (const path of ["/api/things/1", "/trpc/create", "/api/auth/sign-in/email"]) {
-      const response = await fetch(doors.url + path, {
+      const response = await fetch(url() + path, {
         method: "OPTIONS",
         headers: {
           origin: "http://trusted.test",
@@ -106,18 +102,18 @@ describe("headers", () => {
 
 describe("/docs", () => {
   it("is where a person who opens the bare address is led", async () => {
-    const response = await fetch(doors.url, { redirect: "manual" });
+    const response = await fetch(url(), { redirect: "manual" });
     expect(response.status).toBe(302);
     expect(response.headers.get("location")).toBe("/docs");
   });
 
   it("is Swagger UI from this server's own files", async () => {
-    const page = await (await fetch(`${doors.url}/docs`)).text();
+    const page = await (await fetch(`${url()}/docs`)).text();
     expect(page).not.toMatch(/https?:\/\//);
     const assets = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => String(match[1]));
     expect(assets).toHaveLength(4);
     for (const asset of assets) {
-      const response = await fetch(doors.url + asset);
+      const response = await fetch(url() + asset);
       expect(response.status).toBe(200);
       await response.arrayBuffer();
     }
@@ -126,7 +122,7 @@ describe("/docs", () => {
 
 describe("GET /openapi.json", () => {
   it("is the document of the router", async () => {
-    const response = await fetch(`${doors.url}/openapi.json`);
+    const response = await fetch(`${url()}/openapi.json`);
     expect(response.headers.get("content-type")).toContain("application/json");
     const document = (await response.json()) as { openapi: string; paths: object };
     expect(document.openapi).toBe("3.1.0");

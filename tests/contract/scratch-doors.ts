@@ -176,7 +176,7 @@ export async function openScratchDoors(lines: string[] = []): Promise<ScratchDoo
         const id = String(headers["x-api-key"]);
         const granted = keys[id];
         if (granted === undefined) throw new AppError("unauthorized");
-        return { kind: "api_key", id, organizationId: "org_1", permissions: new Set(granted), roles: [] };
+        return { kind: "api_key", id, userId: null, organizationId: "org_1", permissions: new Set(granted) };
       },
       close: async () => {},
     },

@@ -229,7 +229,7 @@ async function useSecrets(): Promise<{ id: string; workflowId: string; state: st
   const runs = [
     await run(request(`${origin}/echo`), [transform("copy", "{{send.body}} {{send.headers}}")]),
     await run({ ...request(`${origin}/fails`), retry: { maxAttempts: 2, initialMs: 1 } }),
-    await run({ ...request("http://127.0.0.1:9/"), ...once }),
+    await run({ ...request("http://127.0.0.1:2/"), ...once }),
     await run(block("bad", "http", { url: origin, headers: { "x-token": "{{secrets.TEXT}}" } }, once)),
     await run(block("post", "slack", { channel: "C1", text: "Hi" }, once)),
     await run(mail("ada@example.com")),

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { transform } from "../../server/connectors/builtin/transform.js";
 import { describeConnector } from "../../server/connectors/describe-connector.js";
 import { loadConnectors } from "../../server/connectors/load-connectors.js";
 
@@ -37,6 +38,17 @@ async function write(name: string, source: string): Promise<string> {
   return `./${name}`;
 }
 
+/** With what a server outside of the test runner refuses a module. */
+async function failureOutside(path: string): Promise<string> {
+  const loader = new URL("../../server/connectors/load-connectors.ts", import.meta.url).href;
+  const script = `import { loadConnectors } from ${JSON.stringify(loader)};
+    await loadConnectors([${JSON.stringify(path)}], process.cwd()).catch(({ message }) => console.log(message));`;
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+  const options = ["--import", tsx, "--input-type=module", "--eval", script];
+  const { stdout } = await execute(process.execPath, options, { cwd: folder });
+  return stdout;
+}
+
 describe("loading connectors", () => {
   it("takes one connector or an array, in order, from paths relative to the working directory", async () => {
     const one = await write("one.js", `${head}export default make("add_one");`);
@@ -60,6 +72,13 @@ describe("loading connectors", () => {
       ["number.mjs", "export default 5;", /connector 1 .*not made by defineConnector \(the value: /],
       ["second.js", `${head}export default [make("a"), null];`, /connector 2 .*not made by defineConnector/],
       ["params.js", `${head}export default { ...make("a"), params: {} };`, /\(params: /],
+      [
+        "norun.js",
+        head.replace(/run: .*/, "").concat('export default make("no_run");'),
+        /"no_run" needs run/,
+      ],
+      ["empty.mjs", "export default [];", /its default export is empty; export a connector\.$/],
+      ["worded.js", `${head}export default make("Two-Words");`, /joined by "_"\.$/],
       ["run.js", `${head}export default { ...make("a"), run: 1 };`, /\(run: is not a function\)/],
       ["twice.js", `${head}export default [make("same"), make("same")];`, /"same" is already defined by/],
       ["typed.ts", "export default 1;", /TypeScript is not loaded; compile it/],
@@ -77,16 +96,38 @@ describe("loading connectors", () => {
     await expect(loadConnectors(["./.mjs/../"], folder)).rejects.toThrow(/must be a \.js or \.mjs/);
   });
 
+  it("names the module that is still loading after 10 s and goes on waiting for it", async () => {
+    const wait = "await new Promise((resolve) => { globalThis.goOn = resolve; });";
+    const path = await write("slow.js", `${wait} ${head}export default make("slow");`);
+    const warn = vi.fn();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const loading = loadConnectors([path], folder, [], warn);
+      while (!("goOn" in globalThis)) await new Promise(setImmediate);
+      vi.advanceTimersByTime(9_999);
+      expect(warn).not.toHaveBeenCalled();
+      vi.advanceTimersByTime(1);
+      expect(warn.mock.calls).toEqual([
+        [expect.stringContaining(`Connector module ${path} is still loading`)],
+      ]);
+      (globalThis as unknown as { goOn: () => void }).goOn();
+      expect((await loading).map(({ type }) => type)).toEqual(["slow"]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("names the module that does not parse, in a server outside of the test runner", async () => {
     const path = await write("syntax.mjs", "export default {");
-    const loader = new URL("../../server/connectors/load-connectors.ts", import.meta.url).href;
-    const script = `import { loadConnectors } from ${JSON.stringify(loader)};
-      await loadConnectors([${JSON.stringify(path)}], process.cwd()).catch(({ message }) => console.log(message));`;
-    const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-    const options = ["--import", tsx, "--input-type=module", "--eval", script];
-    const { stdout } = await execute(process.execPath, options, { cwd: folder });
-    expect(stdout).toBe(
+    expect(await failureOutside(path)).toBe(
       `Connector module ${path}: it cannot be imported: SyntaxError: Unexpected end of input.\n`,
+    );
+  });
+
+  it("says where a module has to lie that does not find flowkeep", async () => {
+    const path = await write("lost.mjs", 'import "flowkeep/connectors"; export default {};');
+    expect(await failureOutside(path)).toMatch(
+      /^Connector module \.\/lost\.mjs: .*Cannot find package 'flowkeep'.*; keep the module below the server's folder, or link that folder as node_modules\/flowkeep beside it\.\n$/,
     );
   });
 
@@ -94,7 +135,14 @@ describe("loading connectors", () => {
     const first = await write("first.js", `${head}export default make("shared");`);
     const last = await write("last.js", `${head}export default make("shared");`);
     await expect(loadConnectors([first, last], folder)).rejects.toThrow(
-      `Connector module ${last}: its connector type "shared" is already defined by ${first}.`,
+      `Connector module ${last}: its connector type "shared" is already defined by ${first}; give it another type.`,
+    );
+  });
+
+  it("refuses a type that is built in and names the module", async () => {
+    const path = await write("rival.js", `${head}export default make("transform");`);
+    await expect(loadConnectors([path], folder, [transform])).rejects.toThrow(
+      `Connector module ${path}: its connector type "transform" is already defined by Flowkeep itself; give it another type.`,
     );
   });
 });

@@ -1,12 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  type ClockChange,
-  type Cron,
-  CronError,
-  isTimezone,
-  parseCron,
-} from "../../server/schedules/cron.js";
+import { type ClockChange, type Cron, isTimezone, parseCron } from "../../server/schedules/cron.js";
+import { CronError } from "../../server/schedules/cron-fields.js";
 import { wallClockOf } from "../../server/schedules/wall-clock.js";
 
 const MINUTE_MS = 60_000;
@@ -83,9 +78,46 @@ describe("cron expressions", () => {
     ["@every 5m", /Unknown macro/],
     ["0 0 30 2 *", /day of month \(30\) is not valid: no month of field month \(2\)/],
     ["now", /this one has 1/],
+    [
+      "-1 * * * *",
+      /minute \(-1\) is not valid: use \*, values from 0 to 59, ranges with the lower value first/,
+    ],
+    [
+      "0 0 * * fri-mon",
+      /day of week \(fri-mon\) is not valid: use .* 0 to 7 or SUN to SAT, ranges with the lower/,
+    ],
+    ["*/99 * * * *", /minute \(\*\/99\): use a step of at most 60/],
+    ["0-59/61 * * * *", /minute \(0-59\/61\): use a step of at most 60/],
+    ["0 */25 * * *", /hour \(\*\/25\): use a step of at most 24/],
   ])("%j is refused in words that name what is wrong", (text, message) => {
     expect(() => read(text, "UTC")).toThrow(CronError);
     expect(() => read(text, "UTC")).toThrow(message);
+  });
+
+  it.each([
+    ["0 0 */2 * 1", ["2026-11-23", "2026-12-07", "2026-12-21", "2027-01-11"]],
+    ["0 0 1-7 * */2", ["2026-12-01", "2026-12-03", "2026-12-05", "2026-12-06"]],
+    ["0 0 */1 * mon", ["2026-11-23", "2026-11-30", "2026-12-07", "2026-12-14"]],
+    ["0 0 2-31/2,1 * 1", ["2026-11-23", "2026-11-24", "2026-11-26", "2026-11-28"]],
+  ])("%s: both days must match when one of the fields begins with a star", (text, days) => {
+    const found = following(read(text, "UTC"), "2026-11-22T00:00Z", days.length);
+    expect(found.map((instant) => instant.slice(0, 10))).toEqual(days);
+    for (const day of days) {
+      const date = new Date(`${day}T00:00Z`);
+      expect(read(text, "UTC").latest(new Date(date.getTime() + 1))).toEqual(date);
+    }
+  });
+
+  it("two days that never come together end the search", () => {
+    expect(following(read("0 0 */31 * 1#2", "UTC"), "2026-11-22T00:00Z", 1)).toEqual([]);
+    expect(following(read("* * 31 2 */2", "UTC"), "2026-11-22T00:00Z", 1)).toEqual([]);
+    expect(following(read("0 0 */28 2 1#5", "UTC"), "2016-03-01T00:00Z", 1)).toEqual(["2044-02-29T00:00"]);
+  });
+
+  it("has no instant after the year 9999", () => {
+    expect(following(read("0 0 29 2 *", "UTC"), "9998-01-01T00:00Z", 1)).toEqual([]);
+    expect(following(read("59 23 31 12 *", "UTC"), "9998-01-01T00:00Z", 9)).toHaveLength(2);
+    expect(following(read("* * * * *", "America/New_York"), "9999-12-31T23:58Z", 9)).toHaveLength(1);
   });
 
   it("finds the last instant at or before a date", () => {
@@ -265,6 +297,32 @@ describe("around a clock change", () => {
           expect(cron.latest(new Date(date))?.getTime()).toBe(
             rules.filter((instant) => instant <= date).at(-1),
           );
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it("matches exactly the instants that latest finds", () => {
+    const zones = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"];
+    const days = fc.constantFrom("* * *", "* * 1-5", "*/2 * 0", "1,15,L * *", "* 3,4,10,11 0#1", "25 * 5L");
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...changes.filter(([timezone]) => zones.includes(timezone))),
+        minutes,
+        hours,
+        days,
+        fc.oneof(fc.integer({ min: -300, max: 300 }), fc.integer({ min: -400_000, max: 400_000 })),
+        fc.constantFrom("skip" as const, "next" as const),
+        fc.constantFrom("first" as const, "both" as const),
+        ([timezone, change], minuteList, hourList, day, minutesAway, gap, fold) => {
+          const cron = read(`${minuteList} ${hourList} ${day}`, timezone, { gap, fold });
+          const start = Date.parse(change) + minutesAway * MINUTE_MS;
+          const found = cron.next(new Date(start));
+          const asked = [0, 15, 30, 45, 60, 90].map((minute) => new Date(start + minute * MINUTE_MS));
+          for (const date of [...asked, ...(found === null ? [] : [found, new Date(found.getTime() + 1)])]) {
+            expect(cron.matches(date)).toBe(cron.latest(date)?.getTime() === date.getTime());
+          }
         },
       ),
       { numRuns: 150 },

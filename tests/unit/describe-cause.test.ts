@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { describeCause } from "../../server/auth/describe-cause.js";
+import { describeCause } from "../../server/errors/describe-cause.js";
 
 it("a cause is described by its innermost error, without the parameters of the statement", () => {
   const inner = Object.assign(new Error("duplicate key"), { code: "23505" });

@@ -8,6 +8,7 @@ import { toMermaid } from "../../server/diagrams/mermaid.js";
 import { toSvg } from "../../server/diagrams/svg.js";
 import type { BlockState, BlockStatus } from "../../server/runs/block-states.js";
 import { WorkflowDocument } from "../../server/workflows/document.js";
+import { processorMs } from "../support/processor-time.js";
 
 const catalogue = createCatalogue([transformConnector, triggerWebhook]);
 
@@ -164,6 +165,7 @@ describe("SVG", () => {
       attempts: 2,
       startedAt: null,
       finishedAt: null,
+      waitingUntil: state === "waiting" ? new Date("2026-11-24T09:00:00Z") : null,
     });
     const source = toSvg(
       drawDiagram(WorkflowDocument.parse({ metadata: { name: "Mine" }, blocks }), catalogue, {
@@ -175,6 +177,7 @@ describe("SVG", () => {
     expect(source).toContain('role="img" aria-labelledby="title description"');
     expect(source).toContain('<title id="title">Mine</title>');
     expect(source).toMatch(/<desc id="description">Run running · 1 completed, 1 failed, .*<\/desc>/);
+    expect(source).toContain("waiting, 2 tries, until 2026-11-24T09:00:00.000Z</title>");
     for (const state of states) {
       expect(source).toContain(`>${state}, 2 tries</text>`);
       expect(source).toContain(`<g class="${state}"`);
@@ -238,9 +241,11 @@ describe("the layout", () => {
       const target = 1 + (index % 499);
       return { source: `b${(index * 7) % target}`, target: `b${target}`, sourceHandle: `h${index}` };
     });
-    const startedAt = performance.now();
-    const source = toSvg(draw(blocks, connections));
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    let source = "";
+    const tookMs = processorMs(() => {
+      source = toSvg(draw(blocks, connections));
+    });
+    expect(tookMs).toBeLessThan(5_000);
     expect(source.match(/class="card"/g)).toHaveLength(500);
     expect(source.match(/class="edge/g)).toHaveLength(2_000);
   });

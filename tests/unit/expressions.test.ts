@@ -1,8 +1,10 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { BlockError } from "../../server/connectors/define-connector.js";
-import type { ValueScope } from "../../server/engine/resolve-values.js";
+import type { ValueScope } from "../../server/engine/blocks/resolve-values.js";
+import { EvaluatorPool } from "../../server/expressions/evaluator-pool.js";
 import { createExpressions } from "../../server/expressions/expressions.js";
 
+const ORGANIZATION = "organization";
 const scope: ValueScope = {
   trigger: {
     n: 5,
@@ -22,7 +24,7 @@ const scope: ValueScope = {
 const expressions = createExpressions();
 /** Has time to run out of memory on a busy machine too. */
 const patient = createExpressions({ timeoutMs: 8_000, maxProcesses: 1 });
-const evaluate = (text: string, by = expressions) => by.evaluate(text, scope);
+const evaluate = (text: string, by = expressions) => by.evaluate(ORGANIZATION, text, scope);
 const failure = (text: string, by = expressions): Promise<BlockError> =>
   evaluate(text, by).then(
     (value) => Promise.reject(new Error(`${text} gave ${JSON.stringify(value)}`)),
@@ -156,8 +158,12 @@ describe("an expression reaches nothing but its data", () => {
     const unread = { toJSON: () => expect.unreachable("was sent") };
     const guarded = { ...scope, outputs: { ...scope.outputs, unread }, vars: { limit: 4, unread } };
     const trigger = { n: 5, unread };
-    expect(await expressions.evaluate("trigger.n + vars.limit", { ...guarded, trigger })).toBe(9);
-    expect(await expressions.evaluate("{{trigger.n}} + {{vars.limit}}", { ...guarded, trigger })).toBe(9);
+    expect(await expressions.evaluate(ORGANIZATION, "trigger.n + vars.limit", { ...guarded, trigger })).toBe(
+      9,
+    );
+    expect(
+      await expressions.evaluate(ORGANIZATION, "{{trigger.n}} + {{vars.limit}}", { ...guarded, trigger }),
+    ).toBe(9);
   });
 });
 
@@ -197,29 +203,48 @@ describe("an expression that takes too much", () => {
   it("has the time that it is given", async () => {
     const hasty = createExpressions({ timeoutMs: 100, maxProcesses: 1 });
     try {
-      await expect(hasty.evaluate("($f := function($n) { $f($n + 1) }; $f(0))", scope)).rejects.toMatchObject(
-        { code: "expression_timeout" },
-      );
+      await expect(
+        hasty.evaluate(ORGANIZATION, "($f := function($n) { $f($n + 1) }; $f(0))", scope),
+      ).rejects.toMatchObject({
+        code: "expression_timeout",
+        message: expect.stringContaining("longer than 100 ms; make it simpler"),
+      });
     } finally {
       await hasty.close();
     }
   });
 });
 
+describe("evaluations that wait", () => {
+  it("are taken from one organization after the other", async () => {
+    const pool = new EvaluatorPool(1);
+    const order: string[] = [];
+    const ask = async (organizationId: string) => {
+      const all = { source: "1", operands: [], labels: [], input: {}, timeoutMs: 8_000, maxBytes: 10 };
+      expect(await pool.evaluate(organizationId, all)).toEqual({ json: "1" });
+      order.push(organizationId);
+    };
+    await Promise.all(["a", "a", "a", "a", "a", "b", "b", "c"].map(ask));
+    await pool.close();
+    // The first found the process free.
+    expect(order.join(" ")).toBe("a a b c a b a a");
+  });
+});
+
 describe("closing", () => {
   it("fails what is being evaluated and what waits, and everything later", async () => {
     const closing = createExpressions({ maxProcesses: 1 });
-    expect(await closing.evaluate("1 + 1", scope)).toBe(2);
+    expect(await closing.evaluate(ORGANIZATION, "1 + 1", scope)).toBe(2);
     const open = ["$contains(trigger.long, /(a+)+$/)", "1 + 1"].map((text) =>
-      closing.evaluate(text, scope).catch((error: unknown) => error),
+      closing.evaluate(ORGANIZATION, text, scope).catch((error: unknown) => error),
     );
     await closing.close();
     for (const error of [
       ...(await Promise.all(open)),
-      await closing.evaluate("1 + 1", scope).catch((e) => e),
+      await closing.evaluate(ORGANIZATION, "1 + 1", scope).catch((e) => e),
     ]) {
       expect(error).toMatchObject({ code: "expression_failed", isRetryable: true });
     }
-    expect(await closing.evaluate("{{trigger.n}}", scope)).toBe(5);
+    expect(await closing.evaluate(ORGANIZATION, "{{trigger.n}}", scope)).toBe(5);
   });
 });

@@ -1,6 +1,9 @@
+import { once } from "node:events";
 import type { RequestListener } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
+import { type Agent, Headers, type HeadersInit, MockAgent } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
-import { isPublicAddress } from "../../server/connectors/builtin/address-guard.js";
+import { isPublicAddress, openGuardedSocket } from "../../server/connectors/builtin/address-guard.js";
 import { guardedAgent } from "../../server/connectors/builtin/guarded-agent.js";
 import { httpConnector } from "../../server/connectors/builtin/http.js";
 import { closeServers, type Echo, echo, failure, send, serve } from "../support/http-block.js";
@@ -49,18 +52,69 @@ describe("a redirect", () => {
     }
   });
 
-  it("keeps credentials within an origin and drops them across origins", async () => {
-    const headers = { authorization: "Bearer t", cookie: "a=1", "x-other": "kept" };
+  it("keeps every header on its host and takes to another one only those that anyone may see", async () => {
+    const open = { accept: "text/plain", "accept-language": "de", "user-agent": "tester" };
+    const headers = { ...open, authorization: "Bearer t", cookie: "a=1", "x-api-key": "k" };
     const { origin: same } = await serve(redirectTo(302, "/end"));
     const stays = (await send({ url: `${same}/start`, headers })).body as Echo;
     expect(stays.headers).toMatchObject(headers);
 
     const { origin: elsewhere } = await serve(echo);
-    const { origin: crossing } = await serve(redirectTo(307, `${elsewhere}/end`));
-    const leaves = (await send({ url: `${crossing}/start`, headers })).body as Echo;
-    expect(leaves.headers).toMatchObject({ "x-other": "kept" });
-    expect(leaves.headers).not.toHaveProperty("authorization");
-    expect(leaves.headers).not.toHaveProperty("cookie");
+    for (const [status, method] of [
+      [302, "POST"],
+      [307, "POST"],
+      [308, "GET"],
+    ] as const) {
+      const { origin: crossing } = await serve(redirectTo(status, `${elsewhere}/end`));
+      const leaves = (await send({ url: `${crossing}/start`, method, headers })).body as Echo;
+      expect(leaves.headers).toMatchObject(open);
+      for (const name of ["authorization", "cookie", "x-api-key", "idempotency-key"]) {
+        expect(leaves.headers, String(status)).not.toHaveProperty(name);
+      }
+    }
+  });
+
+  it("takes no body to another host: refused when it would be sent again, dropped when it becomes a GET", async () => {
+    let bodies = "";
+    const { origin: elsewhere } = await serve(async (request, response) => {
+      for await (const chunk of request) bodies += String(chunk);
+      response.end("seen");
+    });
+    for (const [status, method] of [
+      [307, "POST"],
+      [308, "PATCH"],
+      [302, "PUT"],
+    ] as const) {
+      const { origin } = await serve(redirectTo(status, `${elsewhere}/end`));
+      const error = await failure({ url: `${origin}/start`, method, body: { a: "s3cret" } });
+      expect(error).toMatchObject({ code: "http_redirect_refused", isRetryable: false });
+      expect(error.message).toBe(
+        `url: ${origin} redirects to ${elsewhere}, to which the body is not sent on; call the new address directly.`,
+      );
+    }
+    const { origin } = await serve(redirectTo(303, `${elsewhere}/end`));
+    expect(await send({ url: `${origin}/start`, method: "POST", body: "s3cret" })).toMatchObject({
+      body: "seen",
+    });
+    expect(bodies).toBe("");
+  });
+
+  it("counts from https to http as another host, and from http to https as the same", async () => {
+    const mock = new MockAgent();
+    mock.disableNetConnect();
+    const block = httpConnector(mock as unknown as Agent);
+    const headers = { "x-api-key": "k" };
+    const answer = ({ headers: seen }: { headers?: unknown }) =>
+      new Headers(seen as HeadersInit).get("x-api-key") ?? "none";
+    for (const [from, to, seen] of [
+      ["http", "https", "k"],
+      ["https", "http", "none"],
+    ]) {
+      const location = `${to}://a.example/end`;
+      mock.get(`${from}://a.example`).intercept({ path: "/" }).reply(302, "", { headers: { location } });
+      mock.get(`${to}://a.example`).intercept({ path: "/end" }).reply(200, answer);
+      expect(await send({ url: `${from}://a.example/`, headers }, block)).toMatchObject({ body: seen });
+    }
   });
 
   it("is followed five times, not six", async () => {
@@ -103,6 +157,21 @@ describe("a redirect", () => {
     expect(hits).toBe(0);
     expect(await send({ url: `${origin}/start` })).toMatchObject({ status: 200 });
     expect(hits).toBe(1);
+  });
+});
+
+describe("an address whose port is not for HTTP", () => {
+  it("is refused for good, with its remedy, also behind a redirect", async () => {
+    const { origin } = await serve((_request, response) =>
+      response.writeHead(302, { location: "http://127.0.0.1:6000/" }).end(),
+    );
+    for (const url of ["http://127.0.0.1:25/", "http://127.0.0.1:4190/", "http://127.0.0.1:6667/", origin]) {
+      const error = await failure({ url });
+      expect(error, url).toMatchObject({ code: "http_invalid_url", isRetryable: false });
+      expect(error.message).toMatch(
+        /^url: http:\/\/127\.0\.0\.1:(25|4190|6667|6000) has a port .*use an address/,
+      );
+    }
   });
 });
 
@@ -153,5 +222,24 @@ describe("without HTTP_ALLOW_PRIVATE the http block", () => {
     for (const address of ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "::ffff:1.1.1.1"]) {
       expect(isPublicAddress(address), address).toBe(true);
     }
+  });
+});
+
+describe("an opened socket", () => {
+  it("may fail before anybody listens to it", async () => {
+    const server = createServer((socket) => {
+      socket.once("data", () => socket.resetAndDestroy());
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const caller = { type: "email", parameter: "SMTP_URL" };
+    const socket = await openGuardedSocket({ host: "127.0.0.1", port }, () => true, caller);
+    const closed = new Promise<boolean>((resolve) => {
+      socket.once("close", resolve);
+    });
+    socket.write("x");
+    expect(await closed).toBe(true);
+    server.close();
   });
 });

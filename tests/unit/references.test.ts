@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseTemplate, soleReference } from "../../server/workflows/references.js";
+import { processorMs } from "../support/processor-time.js";
 
 /** The reference that makes up the whole text, without its own text. */
 function read(text: string) {
@@ -27,6 +28,15 @@ describe("parseTemplate", () => {
       { source: "block", name: "fetch", path: ["headers", "content-type"] },
     ],
     ["{{fetch.headers.content-type}}", { source: "block", name: "fetch", path: ["headers", "content-type"] }],
+    [
+      "{{q.rows[0].QUERY PLAN['a|b'].größe.@id.$type.ns:tag.#text.a-}}",
+      {
+        source: "block",
+        name: "q",
+        path: ["rows", 0, "QUERY PLAN", "a|b", "größe", "@id", "$type", "ns:tag", "#text", "a-"],
+      },
+    ],
+    ["{{Sales | EU.total}}", { source: "block", name: "Sales | EU", path: ["total"] }],
     ["{{vars.limits.max}}", { source: "vars", name: "limits", path: ["max"] }],
     ["{{secrets.TOKEN}}", { source: "secrets", name: "TOKEN", path: [] }],
     ["{{constructor.__proto__}}", { source: "block", name: "constructor", path: ["__proto__"] }],
@@ -62,6 +72,13 @@ describe("parseTemplate", () => {
     ["{{a[x]}}", /path/],
     ["{{a[-1]}}", /path/],
     ["{{a[0]b}}", /path/],
+    ["{{trigger.a | upper}}", /path .* \['key'\], the latter for keys with other signs/],
+    ["{{trigger.a - 1}}", /path/],
+    ["{{trigger.a + 1}}", /path/],
+    ["{{trigger.a/b}}", /path/],
+    ["{{trigger.a ?? 'b'}}", /path/],
+    ["{{trigger.upper(a)}}", /path/],
+    ["{{vars.a=1}}", /path/],
     ["{{a.b", /not closed/],
     ["{{a {b}}", /not closed/],
     ["{{vars}}", /lacks a name/],
@@ -112,10 +129,11 @@ describe("parseTemplate", () => {
   });
 
   it("reads a megabyte of opening braces in linear time", () => {
-    const started = performance.now();
-    parseTemplate("{".repeat(500_000));
-    parseTemplate("{{a".repeat(200_000));
-    parseTemplate(`{{${"a.".repeat(200_000)}b}}`);
-    expect(performance.now() - started).toBeLessThan(2_000);
+    const tookMs = processorMs(() => {
+      parseTemplate("{".repeat(500_000));
+      parseTemplate("{{a".repeat(200_000));
+      parseTemplate(`{{${"a.".repeat(200_000)}b}}`);
+    });
+    expect(tookMs).toBeLessThan(2_000);
   });
 });

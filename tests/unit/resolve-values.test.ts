@@ -4,7 +4,7 @@ import {
   MAX_RESOLVED_CHARACTERS,
   resolveValue,
   type ValueScope,
-} from "../../server/engine/resolve-values.js";
+} from "../../server/engine/blocks/resolve-values.js";
 
 const scope: ValueScope = {
   trigger: { customer: { id: 7, name: "Ada" }, tags: ["a", "b"], "odd key": true, empty: null },

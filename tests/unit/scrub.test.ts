@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createScrub, REDACTED, scrubNothing } from "../../server/secrets/scrub.js";
+import { processorMs } from "../support/processor-time.js";
 
 const SECRET = `s3cret "ä\\ö" +/&=\n🐤`;
 const scrub = createScrub([SECRET]);
@@ -31,6 +32,11 @@ describe("scrubbing", () => {
     const scrubbed = scrub(text);
     expect(scrubbed).toContain(REDACTED);
     expect(scrubbed).not.toContain("s3cret");
+  });
+
+  it("finds it in lower case, as a host name gives it back", () => {
+    const scrubHost = createScrub(["MixedCanaryZq55"]);
+    expect(scrubHost(new URL("http://MixedCanaryZq55.invalid/x").origin)).toBe(`http://${REDACTED}.invalid`);
   });
 
   it("finds it anywhere in a longer Base64 text", () => {
@@ -65,8 +71,9 @@ describe("scrubbing", () => {
     const secret = Array.from({ length: 65_536 }, (_, n) => String.fromCharCode(33 + ((n * 7919) % 90))).join(
       "",
     );
-    const startedAt = performance.now();
-    expect(createScrub([secret])(secret.repeat(16))).toBe(REDACTED.repeat(16));
-    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    const tookMs = processorMs(() => {
+      expect(createScrub([secret])(secret.repeat(16))).toBe(REDACTED.repeat(16));
+    });
+    expect(tookMs).toBeLessThan(2_000);
   });
 });

@@ -69,10 +69,10 @@ export function openGuardedSocket(
       socket.destroy(Object.assign(new Error("It did not answer in time."), { code: "ETIMEDOUT" }));
     }, CONNECT_TIMEOUT_MS);
     socket.once("close", () => clearTimeout(timer));
-    socket.once("error", reject);
+    // It stays: whoever takes the socket listens a little later, and an error that nobody hears ends the process.
+    socket.on("error", reject);
     socket.once("connect", () => {
       clearTimeout(timer);
-      socket.off("error", reject);
       resolve(socket);
     });
   });

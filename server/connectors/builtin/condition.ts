@@ -43,11 +43,12 @@ const params = z
     if (branches !== undefined && expression !== undefined)
       refuse(["expression"], "give either branches or expression, not both");
     if (mode !== undefined && branches === undefined) refuse(["mode"], "is only for branches; leave it out");
-    const names = (branches ?? []).map(({ name }) => name);
-    for (const [index, name] of names.entries()) {
+    const seen = new Set<string>();
+    for (const [index, { name }] of (branches ?? []).entries()) {
       const path = ["branches", index, "name"];
       if (takenNames.includes(name)) refuse(path, `"${name}" is a handle of its own; choose another name`);
-      if (names.indexOf(name) < index) refuse(path, `"${name}" is used twice; choose another name`);
+      if (seen.has(name)) refuse(path, `"${name}" is used twice; choose another name`);
+      seen.add(name);
     }
   });
 

@@ -53,6 +53,8 @@ const Params = z
   .refine(({ text, html }) => text !== undefined || html !== undefined, {
     path: ["text"],
     error: "must be set, or html",
+    // Also while the rest does not fit, as in an edit, where the server has not filled smtpUrl in.
+    when: ({ value }) => typeof value === "object" && value !== null,
   });
 type Params = z.output<typeof Params>;
 
@@ -159,7 +161,8 @@ function toAddresses(value: string | readonly string[] | undefined): MailAddress
 
 /** 4xx and network failures pass by themselves, 5xx do not; https://www.rfc-editor.org/rfc/rfc5321#section-4.2.1. */
 function toFailure(error: unknown, { host, port }: SmtpTarget): BlockError {
-  const { responseCode, response, code } = error as {
+  const { responseCode, response, code, command } = error as {
+    readonly command?: unknown;
     readonly responseCode?: unknown;
     readonly response?: unknown;
     readonly code?: unknown;
@@ -167,9 +170,13 @@ function toFailure(error: unknown, { host, port }: SmtpTarget): BlockError {
   const name = typeof code === "string" ? code : "no answer";
   if (typeof responseCode === "number") {
     const answer = typeof response === "string" ? response.slice(0, MAX_ANSWER_LENGTH) : String(responseCode);
+    const problem =
+      command === "STARTTLS"
+        ? `offers no TLS, which SMTP_URL asks for with requireTLS=true; use a server that does: ${answer}`
+        : `answered ${answer}`;
     return new BlockError(
       name === "EAUTH" ? "email_authentication" : `email_${responseCode}`,
-      `The mail server ${host}:${port} answered ${answer}`,
+      `The mail server ${host}:${port} ${problem}`,
       { isRetryable: responseCode >= 400 && responseCode < 500 },
     );
   }

@@ -5,6 +5,8 @@ import { BlockError } from "../define-connector.js";
 const MAX_REDIRECTS = 5;
 /** Largest response body, after decompression. */
 const MAX_RESPONSE_BYTES = 1_048_576;
+/** Headers that a redirect to another host takes along: whatever else there is may be a credential. */
+const HEADERS_FOR_ANYONE: readonly string[] = ["accept", "accept-language", "content-type", "user-agent"];
 /** Longest `Retry-After` that is believed, in milliseconds. */
 const MAX_RETRY_AFTER_MS = 86_400_000;
 
@@ -17,9 +19,10 @@ export interface HttpRequest {
 }
 
 /**
- * Sends a request and follows redirects as the fetch standard does: method and body change on 301, 302 and 303,
- * credentials do not cross origins. Every hop goes through `agent`, which decides where it may connect.
- * @throws BlockError `http_too_many_redirects` and `http_invalid_url`; whatever `fetch` throws.
+ * Sends a request and follows redirects as the fetch standard does: method and body change on 301, 302 and 303. Neither
+ * a body nor a header that may be a credential goes to another host or from https to http. Every hop goes through
+ * `agent`, which decides where it may connect.
+ * @throws BlockError `http_too_many_redirects`, `http_redirect_refused` and `http_invalid_url`; whatever `fetch` throws.
  */
 export async function sendRequest(
   request: HttpRequest,
@@ -28,15 +31,7 @@ export async function sendRequest(
 ): Promise<Response> {
   let hop = request;
   for (let redirects = 0; ; redirects += 1) {
-    const { url, method, headers, body } = hop;
-    const response = await fetch(url, {
-      method,
-      headers,
-      body,
-      dispatcher: agent,
-      redirect: "manual",
-      signal,
-    });
+    const response = await sendHop(hop, agent, signal);
     const location = isRedirect(response.status) ? response.headers.get("location") : null;
     if (location === null) return response;
     await response.body?.cancel();
@@ -47,6 +42,25 @@ export async function sendRequest(
       );
     }
     hop = redirect(hop, response.status, location);
+  }
+}
+
+async function sendHop(
+  { url, method, headers, body }: HttpRequest,
+  agent: Agent,
+  signal: AbortSignal,
+): Promise<Response> {
+  try {
+    return await fetch(url, { method, headers, body, dispatcher: agent, redirect: "manual", signal });
+  } catch (error) {
+    // The ports of https://fetch.spec.whatwg.org/#port-blocking, which undici keeps to itself.
+    const isBadPort =
+      error instanceof Error && error.cause instanceof Error && error.cause.message === "bad port";
+    if (!isBadPort) throw error;
+    throw new BlockError(
+      "http_invalid_url",
+      `url: ${url.origin} has a port that belongs to another protocol than HTTP; use an address with another port.`,
+    );
   }
 }
 
@@ -105,16 +119,29 @@ function isRedirect(status: number): boolean {
   return [301, 302, 303, 307, 308].includes(status);
 }
 
-/** The next hop, by the rules of https://fetch.spec.whatwg.org/#http-redirect-fetch. */
+/** The next hop, by the rules of https://fetch.spec.whatwg.org/#http-redirect-fetch, stricter towards other hosts. */
 function redirect(from: HttpRequest, status: number, location: string): HttpRequest {
   const url = parseUrl(location, from.url);
   const headers = new Headers(from.headers);
-  if (url.origin !== from.url.origin) {
-    for (const name of ["authorization", "proxy-authorization", "cookie", "host"]) headers.delete(name);
-  }
   const becomesGet =
     status === 303 ? !["GET", "HEAD"].includes(from.method) : status < 303 && from.method === "POST";
+  if (isElsewhere(url, from.url)) {
+    if (from.body !== null && !becomesGet) throw redirectRefused(from.url, url);
+    for (const name of from.headers.keys()) if (!HEADERS_FOR_ANYONE.includes(name)) headers.delete(name);
+  }
   if (!becomesGet) return { ...from, url, headers };
   for (const name of ["encoding", "language", "location", "type"]) headers.delete(`content-${name}`);
   return { url, method: "GET", headers, body: null };
+}
+
+/** Whether who listens there may be somebody else, or who listens in; from http to https nothing is lost. */
+function isElsewhere(to: URL, from: URL): boolean {
+  return to.host !== from.host || (from.protocol === "https:" && to.protocol === "http:");
+}
+
+function redirectRefused(from: URL, to: URL): BlockError {
+  return new BlockError(
+    "http_redirect_refused",
+    `url: ${from.origin} redirects to ${to.origin}, to which the body is not sent on; call the new address directly.`,
+  );
 }

@@ -13,6 +13,7 @@ export interface QueryFacts {
 }
 
 const QUERY_CANCELED = "57014";
+const PROTOCOL_VIOLATION = "08P01";
 
 /**
  * Classes and codes of https://www.postgresql.org/docs/current/errcodes-appendix.html after which another attempt can
@@ -23,6 +24,13 @@ const RETRYABLE = /^(?:08...|40001|40P01|53...|57P0[1-3]|55P03)$/;
 /** What the database said of a statement, without its data; its transaction was rolled back. */
 export function statementFailure(error: PostgresError, facts: QueryFacts): BlockError {
   if (error.code === QUERY_CANCELED) return timeoutFailure(facts);
+  // Of a statement that is out it is the number of values; before, a pooler says so that has no connection to give.
+  if (error.code === PROTOCOL_VIOLATION && facts.isSent) {
+    return new BlockError(
+      `postgres_${PROTOCOL_VIOLATION}`,
+      `values: give exactly one for each of $1, $2 … in the query (${error.message}).`,
+    );
+  }
   const position = error.position === undefined ? "" : ` at character ${error.position} of the query`;
   return new BlockError(
     `postgres_${error.code}`,
@@ -34,7 +42,7 @@ export function statementFailure(error: PostgresError, facts: QueryFacts): Block
 /** A connection that did not come about or was lost; a statement that may have changed something is not repeated. */
 export function connectionFailure(
   error: unknown,
-  { host, port }: Pick<PostgresTarget, "host" | "port">,
+  { host, port, ssl }: Pick<PostgresTarget, "host" | "port" | "ssl">,
   facts: QueryFacts,
 ): BlockError {
   if (facts.timedOut) return timeoutFailure(facts);
@@ -52,12 +60,13 @@ export function connectionFailure(
       `The connection to ${host}:${port} was lost while the statement ran (${reason}); look whether it had its effect.`,
     );
   }
+  const needsTls = ssl !== false && ssl !== "prefer";
+  const hint =
+    needsTls && code === "ECONNRESET" ? " with TLS; if it does not offer TLS, write sslmode=prefer" : "";
   return new BlockError(
     "postgres_unreachable",
-    `The database at ${host}:${port} cannot be reached (${reason}).`,
-    {
-      isRetryable: true,
-    },
+    `The database at ${host}:${port} cannot be reached (${reason})${hint}.`,
+    { isRetryable: true },
   );
 }
 

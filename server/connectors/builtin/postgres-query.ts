@@ -10,6 +10,7 @@ import {
 } from "../define-connector.js";
 import { type AddressRule, openGuardedSocket } from "./address-guard.js";
 import { connectionFailure, statementFailure } from "./postgres-failure.js";
+import { holdsStatement } from "./postgres-statement.js";
 import { type PostgresTarget, parsePostgresUrl } from "./postgres-url.js";
 
 /** Longest `timeoutMs`, in milliseconds. */
@@ -27,7 +28,13 @@ const Params = z.object({
     description:
       "postgres://user:password@host:5432/database, best as {{secrets.DATABASE_URL}}. sslmode may be disable, prefer (default), require or verify-full.",
   }),
-  query: literal(z.string().min(1).max(100_000)).meta({
+  query: literal(
+    z
+      .string()
+      .min(1)
+      .max(100_000)
+      .refine(holdsStatement, "must hold a statement, not only spaces, semicolons and comments"),
+  ).meta({
     title: "Query",
     description:
       "One statement, with $1, $2 … for its values. It takes no {{references}}; put them in values.",
@@ -128,7 +135,9 @@ async function runStatement(
     statement.isSent = true;
     const running = tx.unsafe(query, values as postgres.ParameterOrJSON<never>[]);
     const batchRows = Math.min(BATCH_ROWS, maxRows + 1);
+    let lastBatch: unknown = null;
     const finished = running.cursor(batchRows, (batch) => {
+      lastBatch = batch;
       rows.push(...batch);
       return rows.length > maxRows ? sql.CLOSE : undefined;
     });
@@ -139,8 +148,10 @@ async function runStatement(
     };
     signal.addEventListener("abort", cancel, { once: true });
     try {
-      const { count } = (await finished) as unknown as { readonly count: number | null };
-      const rowCount = rows.length > 0 ? Math.min(rows.length, maxRows) : (count ?? 0);
+      const result: Iterable<Record<string, unknown>> & { readonly count?: number | null } = await finished;
+      // The driver hands the end of what it has no count for, such as EXPLAIN and SHOW, to nobody but the caller.
+      if (result !== lastBatch) rows.push(...result);
+      const rowCount = rows.length > 0 ? Math.min(rows.length, maxRows) : (result.count ?? 0);
       return { rows: rows.slice(0, maxRows), rowCount, truncated: rows.length > maxRows };
     } finally {
       signal.removeEventListener("abort", cancel);

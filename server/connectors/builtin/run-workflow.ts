@@ -1,11 +1,12 @@
 import { z } from "zod";
+import { isUuid } from "../../db/uuid.js";
 import type { ChildRun, ChildRuns } from "../../runs/child-runs.js";
 import { type AwaitConnector, BlockError } from "../define-connector.js";
 
 const Params = z.object({
   workflowId: z
     .string()
-    .min(1)
+    .refine(isUuid, "must be the id of a workflow, which is a UUID")
     .meta({ title: "Workflow", description: "Id of a workflow of the same organization." }),
   version: z
     .int()
