@@ -54,7 +54,6 @@ export const approvalsRouter = router({
   get: procedure
     .meta({
       permission: "approvals:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/approvals/{id}",
@@ -72,7 +71,7 @@ export const approvalsRouter = router({
   approve: procedure
     .meta({
       permission: "approvals:write",
-      errors: ["not_found", "conflict", "expired"],
+      errors: ["conflict", "expired"],
       openapi: {
         method: "POST",
         path: "/approvals/{id}/approve",
@@ -93,7 +92,7 @@ export const approvalsRouter = router({
   reject: procedure
     .meta({
       permission: "approvals:write",
-      errors: ["not_found", "conflict", "expired"],
+      errors: ["conflict", "expired"],
       openapi: {
         method: "POST",
         path: "/approvals/{id}/reject",
@@ -114,14 +113,14 @@ export const approvalsRouter = router({
   createLink: procedure
     .meta({
       permission: "approvals:write",
-      errors: ["not_found", "conflict", "expired"],
+      errors: ["conflict", "expired"],
       openapi: {
         method: "POST",
         path: "/approvals/{id}/links",
         operationId: "createApprovalLink",
         summary: "Make a one-time link",
         description:
-          "A page on which one person without an account decides once. Whoever makes it must be allowed to decide, because the link hands that right on; send it to nobody else.",
+          "A page on which one person without an account decides once, with the voice of whoever makes the link: the two count once together, however many links there are. It works as long as its maker may decide; send it to nobody else.",
         tags,
       },
       rest: { status: 201 },

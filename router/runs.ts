@@ -15,7 +15,12 @@ const exampleSummary = {
   startedAt: "2026-11-22T09:00:00.010Z",
   finishedAt: "2026-11-22T09:00:00.025Z",
 };
-const settled = { state: "completed", attempts: 1, finishedAt: "2026-11-22T09:00:00.014Z" };
+const settled = {
+  state: "completed",
+  attempts: 1,
+  finishedAt: "2026-11-22T09:00:00.014Z",
+  waitingUntil: null,
+};
 const exampleRun = {
   ...exampleSummary,
   blocks: {
@@ -30,7 +35,7 @@ const exampleRun = {
 const exampleEvents = [
   "event: block",
   "id: running.c1.r1",
-  'data: {"type":"block","blockId":"start","state":"completed","attempts":1,"startedAt":"2026-11-22T09:00:00.011Z","finishedAt":"2026-11-22T09:00:00.014Z"}',
+  'data: {"type":"block","blockId":"start","state":"completed","attempts":1,"startedAt":"2026-11-22T09:00:00.011Z","finishedAt":"2026-11-22T09:00:00.014Z","waitingUntil":null}',
   "",
   "event: end",
   "id: end.c1*2",
@@ -43,7 +48,6 @@ export const runsRouter = router({
   get: procedure
     .meta({
       permission: "runs:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/runs/{runId}",
@@ -78,7 +82,7 @@ export const runsRouter = router({
   logs: procedure
     .meta({
       permission: "runs:read",
-      errors: ["not_found", "logs_failed"],
+      errors: ["logs_failed"],
       openapi: {
         method: "GET",
         path: "/runs/{runId}/logs",
@@ -119,7 +123,7 @@ export const runsRouter = router({
   cancel: procedure
     .meta({
       permission: "runs:write",
-      errors: ["not_found", "cancel_failed"],
+      errors: ["cancel_failed"],
       openapi: {
         method: "POST",
         path: "/runs/{runId}/cancel",
@@ -138,7 +142,6 @@ export const runsRouter = router({
   diagram: procedure
     .meta({
       permission: "runs:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/runs/{runId}/diagram",
@@ -157,7 +160,6 @@ export const runsRouter = router({
   stream: procedure
     .meta({
       permission: "runs:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/runs/{runId}/stream",

@@ -83,7 +83,6 @@ export const schedulesRouter = router({
   get: procedure
     .meta({
       permission: "schedules:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/schedules/{id}",
@@ -102,14 +101,7 @@ export const schedulesRouter = router({
   update: procedure
     .meta({
       permission: "schedules:write",
-      errors: [
-        "not_found",
-        "invalid_if_match",
-        "version_mismatch",
-        "invalid_cron",
-        "workflow_not_found",
-        "conflict",
-      ],
+      errors: ["invalid_cron", "workflow_not_found", "conflict"],
       openapi: {
         method: "PATCH",
         path: "/schedules/{id}",
@@ -138,7 +130,6 @@ export const schedulesRouter = router({
   remove: procedure
     .meta({
       permission: "schedules:write",
-      errors: ["not_found"],
       openapi: {
         method: "DELETE",
         path: "/schedules/{id}",
@@ -156,7 +147,7 @@ export const schedulesRouter = router({
   trigger: procedure
     .meta({
       permission: "schedules:write",
-      errors: ["not_found", "workflow_not_found", "workflow_invalid", "dispatch_failed", "payload_too_large"],
+      errors: ["workflow_not_found", "workflow_invalid", "dispatch_failed"],
       openapi: {
         method: "POST",
         path: "/schedules/{id}/trigger",
@@ -179,7 +170,7 @@ export const schedulesRouter = router({
   backfill: procedure
     .meta({
       permission: "schedules:write",
-      errors: ["not_found", "workflow_not_found", "workflow_invalid", "limit_exceeded", "dispatch_failed"],
+      errors: ["workflow_not_found", "workflow_invalid", "limit_exceeded", "dispatch_failed"],
       openapi: {
         method: "POST",
         path: "/schedules/{id}/backfill",
@@ -202,7 +193,6 @@ export const schedulesRouter = router({
   occurrences: procedure
     .meta({
       permission: "schedules:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/schedules/{id}/occurrences",

@@ -82,7 +82,6 @@ export const webhooksRouter = router({
   get: procedure
     .meta({
       permission: "webhooks:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/webhooks/{id}",
@@ -101,7 +100,7 @@ export const webhooksRouter = router({
   update: procedure
     .meta({
       permission: "webhooks:write",
-      errors: ["not_found", "workflow_not_found", "invalid_if_match", "version_mismatch"],
+      errors: ["workflow_not_found"],
       openapi: {
         method: "PATCH",
         path: "/webhooks/{id}",
@@ -124,7 +123,6 @@ export const webhooksRouter = router({
   remove: procedure
     .meta({
       permission: "webhooks:write",
-      errors: ["not_found"],
       openapi: {
         method: "DELETE",
         path: "/webhooks/{id}",
@@ -142,7 +140,7 @@ export const webhooksRouter = router({
   rotateSecret: procedure
     .meta({
       permission: "webhooks:write",
-      errors: ["not_found", "conflict"],
+      errors: ["conflict"],
       openapi: {
         method: "POST",
         path: "/webhooks/{id}/rotate-secret",
@@ -151,7 +149,7 @@ export const webhooksRouter = router({
         description: "The new secret works at once, the one before until the overlap ends.",
         tags,
       },
-      rest: { hasEtag: true },
+      rest: { hasEtag: true, readsIfMatch: true },
       examples: {
         body: { overlapSeconds: 3600 },
         output: {
@@ -169,7 +167,6 @@ export const webhooksRouter = router({
   deliveries: procedure
     .meta({
       permission: "webhooks:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/webhooks/{id}/deliveries",
@@ -188,7 +185,6 @@ export const webhooksRouter = router({
   delivery: procedure
     .meta({
       permission: "webhooks:read",
-      errors: ["not_found"],
       openapi: {
         method: "GET",
         path: "/webhooks/{id}/deliveries/{deliveryId}",
@@ -214,7 +210,7 @@ export const webhooksRouter = router({
   redeliver: procedure
     .meta({
       permission: "webhooks:write",
-      errors: ["not_found", "conflict", "delivery_failed", "dispatch_failed"],
+      errors: ["conflict", "delivery_failed", "dispatch_failed"],
       openapi: {
         method: "POST",
         path: "/webhooks/{id}/deliveries/{deliveryId}/redeliver",

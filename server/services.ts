@@ -161,11 +161,10 @@ async function buildDomain(options: RuntimeOptions, base: Foundation) {
     start: (...request) => childRuns.start(...request),
     find: (...wait) => childRuns.find(...wait),
   };
-  const catalogue = createCatalogue([
-    ...builtinConnectors(config),
-    ...awaitingConnectors({ signals, approvals, children }),
-    ...(await loadConnectors(config.connectorModules, process.cwd())),
-  ]);
+  const builtin = [...builtinConnectors(config), ...awaitingConnectors({ signals, approvals, children })];
+  const warn = (message: string) => logger.warn(message);
+  const loaded = await loadConnectors(config.connectorModules, process.cwd(), builtin, warn);
+  const catalogue = createCatalogue([...builtin, ...loaded]);
   const secrets = new SecretService({ database, box, now });
   const workflows = new WorkflowService({
     database,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { approvalStates, decisions, personKinds } from "../../server/approvals/approval-rules.js";
+import { approvalStates, decisions, speakerKinds } from "../../server/approvals/approval-rules.js";
 import { Id, Instant, pageInput, pageOf } from "./common.js";
 
 const ApprovalState = z.enum(approvalStates).meta({ id: "ApprovalState" });
@@ -7,9 +7,11 @@ const ApprovalState = z.enum(approvalStates).meta({ id: "ApprovalState" });
 const ApprovalDecision = z
   .object({
     by: z.object({
-      kind: z.enum(personKinds),
-      id: z.string().meta({ description: "User id, API key id, or link:<name>." }),
-      name: z.string(),
+      kind: z.enum(speakerKinds),
+      id: z.string().meta({
+        description: "User id or API key id; of a link that of whoever made it, whose voice it has.",
+      }),
+      name: z.string().meta({ description: "Of a link, of whom it was made for." }),
     }),
     decision: z.enum(decisions),
     note: z.string().nullable(),
@@ -31,7 +33,10 @@ export const Approval = z
       .meta({ description: "Who may decide; null: everybody and every key with approvals:write." }),
     quorum: z.int().min(1).meta({ description: "How many must approve; one rejection rejects." }),
     allowSelfApproval: z.boolean(),
-    startedBy: z.string().meta({ description: "Who or what started the run." }),
+    startedBy: z.string().meta({
+      description:
+        "The user who asked for the run, with an API key of theirs too; else the key, schedule or webhook.",
+    }),
     state: ApprovalState.meta({ description: "canceled: the run ended before anybody decided." }),
     createdAt: Instant,
     expiresAt: Instant.nullable(),
@@ -58,7 +63,7 @@ export const DecideInput = z.object({
 export const CreateLinkInput = z.object({
   id: Id,
   name: z.string().trim().min(1).max(100).meta({
-    description: "Who the link is for; the decision counts as this person's.",
+    description: "Who the link is for; the decision is kept under this name.",
     example: "Grace Hopper",
   }),
   expiresInHours: z.number().positive().max(720).default(72).meta({

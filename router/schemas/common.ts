@@ -3,13 +3,16 @@ import { z } from "zod";
 /** Any id in a path, query or body; one of the wrong shape names nothing, so it is no error of the schema. */
 export const Id = z.string();
 
+const isFourDigitYear = (date: Date) => date.getUTCFullYear() >= 1 && date.getUTCFullYear() <= 9_999;
+
 /** An instant in a request: ISO 8601 with an offset. */
 export const InstantInput = z.iso
   .datetime({
     offset: true,
     error: "expected an ISO 8601 instant with an offset, such as 2026-11-22T09:00:00Z",
   })
-  .transform((text) => new Date(text));
+  .transform((text) => new Date(text))
+  .refine(isFourDigitYear, "must be in the years 0001 to 9999 of UTC");
 
 /** An instant in an answer: UTC with milliseconds. */
 export const Instant = z

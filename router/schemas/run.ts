@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { attemptKinds, attemptStatuses } from "../../server/engine/attempt-kinds.js";
+import { attemptKinds, attemptStatuses } from "../../server/engine/steps/attempt-kinds.js";
 import { blockStates } from "../../server/runs/block-states.js";
 import { runStates, triggerKinds } from "../../server/runs/run-kinds.js";
 import { Id, Instant, InstantInput, pageInput, pageOf } from "./common.js";
@@ -45,6 +45,10 @@ const BlockStatus = z
     attempts: z.int().min(0).meta({ description: "Tries so far, of all items of a loop together." }),
     startedAt: Instant.nullable(),
     finishedAt: Instant.nullable(),
+    waitingUntil: Instant.nullable().meta({
+      description:
+        "While waiting or retrying: when that ends by itself, of items the first; null where nothing limits the wait.",
+    }),
     items: z
       .partialRecord(BlockState, z.int().min(1))
       .optional()

@@ -44,7 +44,9 @@ const MaxRuns = z
   .min(1)
   .max(2_147_483_647)
   .meta({ description: "The schedule stops after so many runs of its calendar." });
-const Note = z.string().max(1_000).meta({ description: "Your own words, such as why it is paused." });
+const Note = z.string().max(1_000).meta({
+  description: "Your own words, such as why it is paused. Resuming clears it unless another is given.",
+});
 const CatchupMode = z.enum(catchupModes).meta({
   description: "Which instants that are late by more than a minute get a run: none, the latest, or all.",
 });
@@ -123,7 +125,10 @@ export const Schedule = z
     fold: Fold,
     payload: z.record(z.string(), z.unknown()).nullable(),
     enabled: z.boolean(),
-    stoppedReason: z.string().nullable().meta({ description: "Why the server switched it off." }),
+    stoppedReason: z
+      .string()
+      .nullable()
+      .meta({ description: "Why the server switched it off, or why it will not fire again." }),
     note: z.string().nullable(),
     startAt: Instant.nullable(),
     endAt: Instant.nullable(),

@@ -3,10 +3,14 @@ import { deliveryVerdicts } from "../../server/webhooks/verdicts.js";
 import { MAX_SECRET_LENGTH, Verification, VerificationInput } from "../../server/webhooks/verification.js";
 import { ExpectedVersion, Id, Instant, pageInput, pageOf, Version } from "./common.js";
 
-const InputMapping = z.union([z.record(z.string(), z.json()), z.string().max(10_000)]).meta({
-  description:
-    "What becomes the run's input, with references such as {{request.body.user.id}}, {{request.headers.x-event}} and {{request.query.page}}. Absent or null: the body; what is not an object stands under `body`.",
-});
+const InputMapping = z
+  .union([z.record(z.string(), z.json()), z.string().max(10_000)], {
+    error: "must be an object, or a text of at most 10000 characters",
+  })
+  .meta({
+    description:
+      "What becomes the run's input, with references such as {{request.body.user.id}}, {{request.headers.x-event}} and {{request.query.page}}. Absent or null: the body; what is not an object stands under `body`.",
+  });
 
 const Filter = z.string().min(1).max(10_000).meta({
   description:
@@ -55,7 +59,12 @@ export const CreateWebhookInput = z.object({
 
 export const UpdateWebhookInput = z.object({
   id: Id,
+  workflowId: Id.optional(),
   verification: VerificationInput.optional(),
+  secret: z
+    .never({ error: "cannot be changed here; put a new one in place with POST …/rotate-secret" })
+    .optional()
+    .meta({ description: "Refused: rotate-secret puts a new secret in place." }),
   ...settings,
   expectedVersion: ExpectedVersion,
 });
@@ -69,6 +78,7 @@ export const RotateSecretInput = z.object({
     .max(604_800)
     .default(86_400)
     .meta({ description: "How long the secret before works beside the new one." }),
+  expectedVersion: ExpectedVersion,
 });
 
 export const Webhook = z

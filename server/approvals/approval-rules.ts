@@ -7,8 +7,8 @@ export const approvalStates = ["pending", "approved", "rejected", "expired", "ca
 export type ApprovalState = (typeof approvalStates)[number];
 
 /** Who decides: a member, an API key of the organization, or the holder of a one-time link. */
-export const personKinds = ["user", "api_key", "link"] as const;
-export type PersonKind = (typeof personKinds)[number];
+export const speakerKinds = ["user", "api_key", "link"] as const;
+export type SpeakerKind = (typeof speakerKinds)[number];
 
 /** Members that have one of the roles or are named by user id or e-mail. */
 export interface Approvers {
@@ -16,22 +16,26 @@ export interface Approvers {
   readonly members: string[];
 }
 
-/** Somebody who wants to decide. */
-export interface Person {
-  readonly kind: PersonKind;
-  /** User id, API key id or `link:<name>`. */
+/** Who speaks, and with whose voice: their own, or that of whoever made their link. */
+export interface Speaker {
+  readonly kind: SpeakerKind;
+  /** Of the voice: a user id or an API key id. */
   readonly id: string;
   readonly name: string;
+}
+
+/** Somebody with a voice of their own. */
+export interface Person extends Speaker {
+  readonly kind: Exclude<SpeakerKind, "link">;
   /** Of a user, in lower case. */
   readonly email: string | null;
+  /** Of a user in the organization. */
   readonly roles: readonly string[];
 }
 
 /** A decision as it is kept. */
 export interface RecordedDecision {
-  readonly personKind: PersonKind;
-  readonly personId: string;
-  readonly personName: string;
+  readonly by: Speaker;
   readonly decision: Decision;
   readonly note: string | null;
   readonly decidedAt: Date;
@@ -53,10 +57,9 @@ export function stateAt({ state, expiresAt }: ApprovalFacts, now: Date): Approva
   return state === "pending" && expiresAt !== null && expiresAt <= now ? "expired" : state;
 }
 
-/** Why the person may not decide, as a sentence, or null. Holders of a link were chosen by one who may. */
+/** Why the person may not decide, as a sentence, or null. */
 export function objectionTo(person: Person, approval: ApprovalFacts): string | null {
   const { approvers, allowSelfApproval, startedBy } = approval;
-  if (person.kind === "link") return null;
   if (person.kind === "api_key") {
     if (approvers !== null) return "This approval is reserved for people; sign in as one of its approvers.";
     if (!allowSelfApproval) {
@@ -100,34 +103,43 @@ export type Verdict =
   | { readonly kind: "record"; readonly settles: boolean }
   | Refusal;
 
-/** Judges a decision by what is recorded. */
+/** Judges a decision by what is recorded; a voice counts once, whoever speaks with it. */
 export function judge(
   approval: ApprovalFacts,
   recorded: readonly RecordedDecision[],
-  person: Pick<Person, "kind" | "id">,
+  speaker: Speaker,
   decision: Decision,
   now: Date,
 ): Verdict {
-  const own = decisionOf(person, recorded);
-  if (own !== null) return own === decision ? { kind: "repeat" } : alreadySaid(own);
-  const ended = endOf(approval, now);
-  if (ended === null) {
-    return { kind: "record", settles: decision === "rejected" || recorded.length + 1 >= approval.quorum };
-  }
-  return approval.state === decision ? { kind: "repeat" } : ended;
+  const own = recorded.find(({ by }) => isSame(by, speaker))?.decision;
+  // Members and keys read whose decision is kept; the holder of a link reads only that their own is.
+  const said = own ?? (speaker.kind === "link" ? null : approval.state);
+  if (said === decision) return { kind: "repeat" };
+  const settles = decision === "rejected" || recorded.length + 1 >= approval.quorum;
+  return refusalOf(approval, recorded, speaker, now) ?? { kind: "record", settles };
 }
 
-/** What a person has said, or null. */
-export function decisionOf(
-  { kind, id }: Pick<Person, "kind" | "id">,
+/** Why the speaker can say nothing more, or null: the approval is not pending, or the voice was heard before. */
+export function refusalOf(
+  approval: ApprovalFacts,
   recorded: readonly RecordedDecision[],
-): Decision | null {
-  return recorded.find((each) => each.personKind === kind && each.personId === id)?.decision ?? null;
+  speaker: Speaker,
+  now: Date,
+): Refusal | null {
+  const heard = recorded.find(({ by }) => by.id === speaker.id);
+  if (heard !== undefined && isSame(heard.by, speaker)) {
+    return refuse("conflict", `You have ${heard.decision} this already; a decision cannot be changed.`);
+  }
+  const ended = endOf(approval, now);
+  if (ended !== null || heard === undefined) return ended;
+  return refuse(
+    "conflict",
+    `A link has the voice of whoever made it, and that voice has ${heard.decision} this already; another approver must decide.`,
+  );
 }
 
-/** The refusal of somebody who has decided before. */
-export function alreadySaid(decision: Decision): Refusal {
-  return refuse("conflict", `You have ${decision} this already; a decision cannot be changed.`);
+function isSame(by: Speaker, { kind, id, name }: Speaker): boolean {
+  return by.kind === kind && by.id === id && (kind !== "link" || by.name === name);
 }
 
 /** Why nothing can be decided any more, or null while the approval is pending. */

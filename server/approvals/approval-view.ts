@@ -1,20 +1,5 @@
-import {
-  type ApprovalState,
-  type Approvers,
-  type Decision,
-  type PersonKind,
-  type RecordedDecision,
-  stateAt,
-} from "./approval-rules.js";
+import { type ApprovalState, type Approvers, type RecordedDecision, stateAt } from "./approval-rules.js";
 import type { StoredApproval } from "./store.js";
-
-/** A decision as clients read it. */
-export interface DecisionView {
-  readonly by: { readonly kind: PersonKind; readonly id: string; readonly name: string };
-  readonly decision: Decision;
-  readonly note: string | null;
-  readonly decidedAt: Date;
-}
 
 /** An approval as clients read it. */
 export interface Approval {
@@ -32,25 +17,11 @@ export interface Approval {
   readonly createdAt: Date;
   readonly expiresAt: Date | null;
   readonly decidedAt: Date | null;
-  readonly decisions: DecisionView[];
-}
-
-/** A recorded decision as clients read it. */
-export function toDecisionView({
-  personKind,
-  personId,
-  personName,
-  ...rest
-}: RecordedDecision): DecisionView {
-  return { by: { kind: personKind, id: personId, name: personName }, ...rest };
+  readonly decisions: RecordedDecision[];
 }
 
 /** A stored approval as clients read it at an instant. */
-export function toApproval(
-  stored: StoredApproval,
-  recorded: readonly RecordedDecision[] = [],
-  now: Date,
-): Approval {
+export function toApproval(stored: StoredApproval, decisions: RecordedDecision[], now: Date): Approval {
   const { organizationId: _, wakeKey: __, ...shown } = stored;
-  return { ...shown, state: stateAt(stored, now), decisions: recorded.map(toDecisionView) };
+  return { ...shown, state: stateAt(stored, now), decisions };
 }

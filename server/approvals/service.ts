@@ -8,17 +8,17 @@ import { AppError } from "../errors/app-error.js";
 import {
   type ApprovalState,
   type Approvers,
-  alreadySaid,
   type Decision,
-  decisionOf,
   endOf,
   judge,
   objectionTo,
   type Person,
   type RecordedDecision,
   type Refusal,
+  refusalOf,
+  type Speaker,
 } from "./approval-rules.js";
-import { type Approval, type DecisionView, toApproval, toDecisionView } from "./approval-view.js";
+import { type Approval, toApproval } from "./approval-view.js";
 import * as store from "./store.js";
 
 /** What a block asks; `timeoutMs` null is as long as it takes. */
@@ -78,7 +78,10 @@ export class ApprovalService {
       db,
       page.data.map(({ id }) => id),
     );
-    return { ...page, data: page.data.map((stored) => toApproval(stored, decisions.get(stored.id), now)) };
+    return {
+      ...page,
+      data: page.data.map((stored) => toApproval(stored, decisions.get(stored.id) ?? [], now)),
+    };
   }
 
   /** @throws AppError `not_found`. */
@@ -95,16 +98,17 @@ export class ApprovalService {
    */
   async decide(principal: Principal, id: string, saying: Saying): Promise<Approval> {
     return this.#options.database.transaction(async (tx) => {
-      const person = await identify(tx.db, principal);
+      const person = await requirePerson(tx.db, principal);
       const stored = await store.lockApproval(tx.db, principal.organizationId, id);
       if (stored === null) throw new AppError("not_found");
+      requireNoObjection(person, stored);
       return this.#decide(tx, stored, person, saying);
     });
   }
 
   /**
-   * Makes a link with which one person without an account may decide. Whoever makes it must be allowed to decide: a
-   * link hands that right on. The token is shown here only.
+   * Makes a link with which somebody without an account decides with the voice of whoever makes it, as long as that
+   * one may decide. The token is shown here only.
    * @throws AppError `not_found`, `forbidden`, `conflict` (decided), `expired`.
    */
   async createLink(
@@ -114,13 +118,13 @@ export class ApprovalService {
     const { db } = this.#options.database;
     const [stored, person] = await Promise.all([
       store.findApproval(db, principal.organizationId, input.id),
-      identify(db, principal),
+      requirePerson(db, principal),
     ]);
     if (stored === null) throw new AppError("not_found");
     requireNoObjection(person, stored);
     const now = this.#options.now();
-    const ended = endOf(stored, now);
-    if (ended !== null) throw errorOf(ended);
+    const refusal = endOf(stored, now) ?? refusalOf(stored, await decisionsOf(db, stored.id), person, now);
+    if (refusal !== null) throw errorOf(refusal);
     const token = randomBytes(32).toString("base64url");
     const wanted = new Date(now.getTime() + Math.round(input.expiresInHours * HOUR_MS));
     const expiresAt = stored.expiresAt !== null && stored.expiresAt < wanted ? stored.expiresAt : wanted;
@@ -137,29 +141,29 @@ export class ApprovalService {
 
   /**
    * What the holder of a link is asked.
-   * @throws AppError `not_found`, `expired`, `conflict` (the link was used or the approval is decided).
+   * @throws AppError `not_found`, `forbidden` (whoever made it may not decide any more), `expired`, `conflict` (the
+   * link was used or the approval is decided).
    */
   async openLink(token: string): Promise<Invitation> {
     const { db } = this.#options.database;
-    const { link, organizationId, person } = await this.#requireLink(db, token);
-    const stored = await store.findApproval(db, organizationId, link.approvalId);
-    if (stored === null) throw new AppError("not_found");
-    const own = decisionOf(person, await decisionsOf(db, stored.id));
-    const refusal = own === null ? endOf(stored, this.#options.now()) : alreadySaid(own);
+    const { approval, link } = await this.#requireLink(db, token);
+    const holder = await requireHolder(db, link, approval);
+    const recorded = await decisionsOf(db, approval.id);
+    const refusal = refusalOf(approval, recorded, holder, this.#options.now());
     if (refusal !== null) throw errorOf(refusal);
-    return { name: link.name, prompt: stored.prompt, details: stored.details };
+    return { name: link.name, prompt: approval.prompt, details: approval.details };
   }
 
   /**
    * Decides as the holder of a link; saying the same again changes nothing.
-   * @throws AppError `not_found`, `expired`, `conflict`.
+   * @throws AppError `not_found`, `forbidden` (whoever made it may not decide any more), `expired`, `conflict`.
    */
   async decideByLink(token: string, saying: Saying): Promise<void> {
     await this.#options.database.transaction(async (tx) => {
-      const { link, organizationId, person } = await this.#requireLink(tx.db, token);
-      const stored = await store.lockApproval(tx.db, organizationId, link.approvalId);
+      const { approval, link } = await this.#requireLink(tx.db, token);
+      const stored = await store.lockApproval(tx.db, approval.organizationId, approval.id);
       if (stored === null) throw new AppError("not_found");
-      await this.#decide(tx, stored, person, saying);
+      await this.#decide(tx, stored, await requireHolder(tx.db, link, stored), saying);
     });
   }
 
@@ -193,13 +197,13 @@ export class ApprovalService {
   /** Ends the approval of a block's attempt and tells how; one that nobody has decided is expired from now on. */
   async conclude({ organizationId, wakeKey }: Pick<AwaitContext, "organizationId" | "wakeKey">): Promise<{
     readonly state: Exclude<ApprovalState, "pending">;
-    readonly decisions: DecisionView[];
+    readonly decisions: RecordedDecision[];
   }> {
     return this.#options.database.transaction(async ({ db }) => {
       const stored = await store.lockApprovalOfWait(db, organizationId, wakeKey);
       if (stored === null) return { state: "canceled", decisions: [] };
       const { id, state } = stored;
-      const decisions = (await decisionsOf(db, id)).map(toDecisionView);
+      const decisions = await decisionsOf(db, id);
       if (state !== "pending") return { state, decisions };
       const decidedAt = this.#options.now();
       await store.settleApproval(db, organizationId, id, { state: "expired", decidedAt });
@@ -210,17 +214,16 @@ export class ApprovalService {
   async #decide(
     tx: Transaction,
     stored: store.StoredApproval,
-    person: Person,
+    { kind, id, name }: Speaker,
     { decision, note }: Saying,
   ): Promise<Approval> {
-    requireNoObjection(person, stored);
+    const by = { kind, id, name };
     const recorded = await decisionsOf(tx.db, stored.id);
     const now = this.#options.now();
-    const verdict = judge(stored, recorded, person, decision, now);
+    const verdict = judge(stored, recorded, by, decision, now);
     if (verdict.kind === "refuse") throw errorOf(verdict);
     if (verdict.kind === "repeat") return toApproval(stored, recorded, now);
-    const { kind: personKind, id: personId, name: personName } = person;
-    const own: RecordedDecision = { personKind, personId, personName, decision, note, decidedAt: now };
+    const own: RecordedDecision = { by, decision, note, decidedAt: now };
     await store.insertDecision(tx.db, stored.id, own);
     if (!verdict.settles) return toApproval(stored, [...recorded, own], now);
     const settled = { state: decision, decidedAt: now };
@@ -235,9 +238,7 @@ export class ApprovalService {
     if (found.link.expiresAt <= this.#options.now()) {
       throw new AppError("expired", { message: "This link has expired; ask for a new one." });
     }
-    const { name } = found.link;
-    const person: Person = { kind: "link", id: `link:${name}`, name, email: null, roles: [] };
-    return { ...found, person };
+    return found;
   }
 }
 
@@ -246,10 +247,24 @@ function hashOf(token: string): string {
   return createHash("sha256").update(token).digest("base64url");
 }
 
-async function identify(db: Db, { kind, id, roles }: Principal): Promise<Person> {
-  const identity = await store.findIdentity(db, kind, id);
-  const email = identity?.email?.toLowerCase() ?? null;
-  return { kind, id, roles, name: identity?.name ?? id, email };
+/** @throws AppError `unauthorized` for one who was let in before, but is not any more. */
+async function requirePerson(db: Db, { organizationId, id }: Principal): Promise<Person> {
+  const person = await store.findPerson(db, organizationId, id);
+  if (person === null) throw new AppError("unauthorized");
+  return person;
+}
+
+/** Who speaks through a link. @throws AppError `forbidden` when whoever made it may not decide any more. */
+async function requireHolder(
+  db: Db,
+  { createdBy: id, name }: store.StoredLink,
+  approval: store.StoredApproval,
+): Promise<Speaker> {
+  const maker = await store.findPerson(db, approval.organizationId, id);
+  if (maker !== null && objectionTo(maker, approval) === null) return { kind: "link", id, name };
+  throw new AppError("forbidden", {
+    message: "Whoever made this link may not decide any more; ask one of the approvers for a new one.",
+  });
 }
 
 async function decisionsOf(db: Db, approvalId: string): Promise<RecordedDecision[]> {

@@ -2,9 +2,9 @@ import { and, asc, desc, eq, gt, inArray, isNull, lte, or, type SQL, sql } from 
 import type { Db } from "../db/client.js";
 import { type Page, type PageWindow, toPage } from "../db/page.js";
 import { jsonNull } from "../db/schema/columns.js";
-import { apikey, approvalDecisions, approvalLinks, approvals, user } from "../db/schema/index.js";
+import { apikey, approvalDecisions, approvalLinks, approvals, member, user } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
-import type { ApprovalState, PersonKind, RecordedDecision } from "./approval-rules.js";
+import type { ApprovalState, Person, RecordedDecision } from "./approval-rules.js";
 
 export type StoredApproval = typeof approvals.$inferSelect;
 export type StoredLink = typeof approvalLinks.$inferSelect;
@@ -79,8 +79,13 @@ export async function settleApproval(
 }
 
 /** Keeps a decision of an approval that the caller has locked. */
-export async function insertDecision(db: Db, approvalId: string, decision: RecordedDecision): Promise<void> {
-  await db.insert(approvalDecisions).values({ ...decision, approvalId });
+export async function insertDecision(
+  db: Db,
+  approvalId: string,
+  { by, ...decision }: RecordedDecision,
+): Promise<void> {
+  const person = { personKind: by.kind, personId: by.id, personName: by.name };
+  await db.insert(approvalDecisions).values({ ...decision, ...person, approvalId });
 }
 
 /** The decisions of approvals the caller has read, oldest first, by approval. */
@@ -95,8 +100,9 @@ export async function listDecisions(
     .where(inArray(approvalDecisions.approvalId, [...approvalIds]))
     .orderBy(asc(approvalDecisions.decidedAt), asc(approvalDecisions.personId));
   const byApproval = new Map<string, RecordedDecision[]>();
-  for (const { approvalId, ...decision } of rows) {
-    byApproval.set(approvalId, [...(byApproval.get(approvalId) ?? []), decision]);
+  for (const { approvalId, personKind, personId, personName, ...decision } of rows) {
+    const by = { kind: personKind, id: personId, name: personName };
+    byApproval.set(approvalId, [...(byApproval.get(approvalId) ?? []), { by, ...decision }]);
   }
   return byApproval;
 }
@@ -161,17 +167,19 @@ function hasState(state: ApprovalState, now: Date): SQL | undefined {
   return or(isStored, and(eq(approvals.state, "pending"), lte(approvals.expiresAt, now)));
 }
 
-/** Name and e-mail of a user, or the name of an API key; null when there is no such one. */
-export async function findIdentity(
-  db: Db,
-  kind: Exclude<PersonKind, "link">,
-  id: string,
-): Promise<{ readonly name: string | null; readonly email: string | null } | null> {
-  const [row] =
-    kind === "user"
-      ? await db.select({ name: user.name, email: user.email }).from(user).where(eq(user.id, id))
-      : await db.select({ name: apikey.name, email: sql<null>`null` }).from(apikey).where(eq(apikey.id, id));
-  return row ?? null;
+/** The member or the working API key of this id, as the organization knows it now; null when it is let in no more. */
+export async function findPerson(db: Db, organizationId: string, id: string): Promise<Person | null> {
+  const [row] = await db.execute<Omit<Person, "id" | "roles"> & { role: string | null }>(sql`
+    select 'user' as kind, ${user.name} as name, lower(${user.email}) as email, ${member.role} as role
+    from ${member} join ${user} on ${user.id} = ${member.userId}
+    where ${member.organizationId} = ${organizationId} and ${member.userId} = ${id}
+    union all
+    select 'api_key', coalesce(${apikey.name}, ${apikey.id}), null, null from ${apikey}
+    where ${apikey.referenceId} = ${organizationId} and ${apikey.id} = ${id} and ${apikey.enabled}
+      and (${apikey.expiresAt} is null or ${apikey.expiresAt} > now())`);
+  if (row === undefined) return null;
+  const { role, ...person } = row;
+  return { ...person, id, roles: role === null ? [] : role.split(",").map((each) => each.trim()) };
 }
 
 /** Writes a link. */
@@ -179,13 +187,13 @@ export async function insertLink(db: Db, link: StoredLink): Promise<void> {
   await db.insert(approvalLinks).values(link);
 }
 
-/** The link of a token with the organization of its approval, or null; the token is all that its holder has. */
+/** The link of a token with its approval, or null; the token is all that its holder has. */
 export async function findLink(
   db: Db,
   tokenHash: string,
-): Promise<{ readonly link: StoredLink; readonly organizationId: string } | null> {
+): Promise<{ readonly link: StoredLink; readonly approval: StoredApproval } | null> {
   const [row] = await db
-    .select({ link: approvalLinks, organizationId: approvals.organizationId })
+    .select({ link: approvalLinks, approval: approvals })
     .from(approvalLinks)
     .innerJoin(approvals, eq(approvals.id, approvalLinks.approvalId))
     .where(eq(approvalLinks.tokenHash, tokenHash));

@@ -11,10 +11,10 @@ import type { Logger } from "pino";
 import { z } from "zod";
 import type { Config } from "../config.js";
 import type { Sql } from "../db/client.js";
+import { describeCause } from "../errors/describe-cause.js";
 import { isConnectionLoss } from "../errors/error-body.js";
 import type { Auth } from "./auth.js";
 import { type AuthErrorAnswer, authError, translateAuthError } from "./auth-error.js";
-import { describeCause } from "./describe-cause.js";
 import { createAuthRateLimit } from "./rate-limit.js";
 
 /** What the routes need; `baseUrl` as given to `createAuth`. */

@@ -75,9 +75,9 @@ async function authenticateKey(sql: Sql, hash: string, stamps: UsageStamps): Pro
   return {
     kind: "api_key",
     id: key.id,
+    userId: key.createdBy,
     organizationId: key.organizationId,
     permissions: permissionsOfKey(key.permissions),
-    roles: [],
   };
 }
 
@@ -116,8 +116,8 @@ async function authenticateSession(sql: Sql, token: string, stamps: UsageStamps)
   return {
     kind: "user",
     id: session.userId,
+    userId: session.userId,
     organizationId: session.activeOrganizationId,
     permissions: permissionsOfRoles(session.role),
-    roles: session.role.split(",").map((role) => role.trim()),
   };
 }

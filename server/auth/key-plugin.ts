@@ -86,10 +86,14 @@ function mintEndpoint(sql: Sql, createApiKey: PluginEndpoints["createApiKey"]) {
     const organizationId = ctx.body.organizationId ?? activeOrganizationId(session.session);
     const { name, expiresIn, permissions, metadata } = ctx.body;
     // Without request and headers the plugin takes this for a call of the server itself, which may set permissions.
-    return createApiKey({
+    const userId = session.user.id;
+    const minted = await createApiKey({
       context: ctx.context,
-      body: { name, organizationId, permissions, expiresIn, metadata, userId: session.user.id },
+      body: { name, organizationId, permissions, expiresIn, metadata, userId },
     });
+    // The plugin keeps nobody's name on a key of an organization; nobody holds the key before this is answered.
+    await sql`update apikey set created_by = ${userId} where id = ${minted.id}`;
+    return minted;
   });
 }
 
@@ -118,7 +122,7 @@ function verifyEndpoint(sql: Sql) {
         message: "The API key does not exist, is disabled, has expired or was revoked.",
       });
     }
-    const { organizationId, permissions, ...rest } = key;
+    const { organizationId, permissions, createdBy: _, ...rest } = key;
     return ctx.json({
       valid: true,
       error: null,

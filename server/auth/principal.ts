@@ -22,8 +22,8 @@ export interface Principal {
   readonly kind: "user" | "api_key";
   /** User id or API key id. */
   readonly id: string;
+  /** The user, or the one who made the key; null for a key whose maker is not known. */
+  readonly userId: string | null;
   readonly organizationId: string;
   readonly permissions: ReadonlySet<Permission>;
-  /** Roles of a user's membership; a key has none. */
-  readonly roles: readonly string[];
 }

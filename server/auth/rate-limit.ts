@@ -3,6 +3,7 @@ import ipaddr from "ipaddr.js";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import type { Config } from "../config.js";
 import { AppError } from "../errors/app-error.js";
+import { errorRow } from "../errors/error-table.js";
 import type { Principal } from "./principal.js";
 
 /** How often a principal may ask. */
@@ -41,9 +42,7 @@ export function createRateLimit(config: Pick<Config, "rateLimitPerMinute">): Rat
       setHeader("RateLimit-Limit", String(config.rateLimitPerMinute));
       setHeader("RateLimit-Remaining", String(state.remainingPoints));
       setHeader("RateLimit-Reset", String(toSeconds(state.msBeforeNext)));
-      if (isAccepted) return;
-      setHeader("Retry-After", String(toSeconds(state.msBeforeNext)));
-      throw new AppError("rate_limited", { details: { retryAfterMs: state.msBeforeNext } });
+      if (!isAccepted) refuse(state.msBeforeNext, setHeader, errorRow("rate_limited").message);
     },
   };
 }
@@ -54,12 +53,8 @@ export function createWebhookRateLimit(): WebhookRateLimit {
   return {
     consume: async ({ id, rateLimitPerMinute }, setHeader) => {
       const { consumedPoints, msBeforeNext } = await limiter.consume(id);
-      if (consumedPoints <= rateLimitPerMinute) return;
-      setHeader("Retry-After", String(toSeconds(msBeforeNext)));
-      throw new AppError("rate_limited", {
-        message: "Too many deliveries to this webhook.",
-        details: { retryAfterMs: msBeforeNext },
-      });
+      if (consumedPoints > rateLimitPerMinute)
+        refuse(msBeforeNext, setHeader, "Too many deliveries to this webhook.");
     },
   };
 }
@@ -98,18 +93,23 @@ export function createAddressRateLimit(config: Pick<Config, "authRateLimitPerMin
   return {
     consume: async (address, setHeader) => {
       const { isAccepted, state } = await take(limiter, addressKey(address));
-      if (isAccepted) return;
-      setHeader("Retry-After", String(toSeconds(state.msBeforeNext)));
-      throw new AppError("rate_limited", {
-        message: "Too many requests from this address; try again in a minute.",
-        details: { retryAfterMs: state.msBeforeNext },
-      });
+      if (!isAccepted)
+        refuse(state.msBeforeNext, setHeader, "Too many requests from this address; try again in a minute.");
     },
   };
 }
 
 function createLimiter(points: number): RateLimiterMemory {
   return new RateLimiterMemory({ points, duration: windowSeconds });
+}
+
+function refuse(
+  retryAfterMs: number,
+  setHeader: (name: string, value: string) => void,
+  message: string,
+): never {
+  setHeader("Retry-After", String(toSeconds(retryAfterMs)));
+  throw new AppError("rate_limited", { message, details: { retryAfterMs } });
 }
 
 /** The limiter rejects with its state, not with an error, when the bucket is empty. */

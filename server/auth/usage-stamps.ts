@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { Database } from "../db/client.js";
-import { describeCause } from "./describe-cause.js";
+import { describeCause } from "../errors/describe-cause.js";
 import { sessionLifetime } from "./session-lifetime.js";
 
 /** Writes when keys and sessions were used, many at a time and never in the way of a request. */

@@ -5,7 +5,7 @@ import { drizzle } from "drizzle-orm/postgres-js";
 import { migrate } from "drizzle-orm/postgres-js/migrator";
 import postgres from "postgres";
 import { z } from "zod";
-import { installEngine } from "../engine/install.js";
+import { installEngine } from "../engine/database/install.js";
 import type { Sql } from "./client.js";
 
 /** Session lock that lets one process at a time migrate a database. */

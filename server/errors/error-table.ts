@@ -96,7 +96,7 @@ export const errorTable = {
     trpcCode: "PRECONDITION_FAILED",
     status: 412,
     message: "The workflow was changed since the version you sent.",
-    remedy: "Read the workflow again and retry with its version.",
+    remedy: "Read it again and retry with its version.",
     isRetryable: false,
     details: { current: "The version now, an integer." },
   },

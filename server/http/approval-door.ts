@@ -26,7 +26,10 @@ const Form = z.object({
 });
 
 /** Serves the pages of one-time approval links: no account, no script, and requests counted per address. */
-export function createApprovalDoor({ approvals, addressRateLimit }: ApprovalDoorServices): ApprovalDoor {
+export function createApprovalDoor({
+  approvals,
+  addressRateLimit,
+}: Pick<Services, "approvals" | "addressRateLimit">): ApprovalDoor {
   const styleHash = createHash("sha256").update(PAGE_STYLE).digest("base64");
   const policy = `default-src 'none'; style-src 'sha256-${styleHash}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'`;
   const readBody = createRawBodyReader();
@@ -59,8 +62,6 @@ export function createApprovalDoor({ approvals, addressRateLimit }: ApprovalDoor
     }),
   };
 }
-
-type ApprovalDoorServices = Pick<Services, "approvals" | "addressRateLimit">;
 
 /** @throws AppError `invalid_body`. */
 function parseForm(body: Buffer): z.output<typeof Form> {

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { describeCause } from "../auth/describe-cause.js";
+import { describeCause } from "../errors/describe-cause.js";
 import { toAppError } from "../errors/error-body.js";
 import { errorRow } from "../errors/error-table.js";
 import type { RequestFacts } from "./request-facts.js";

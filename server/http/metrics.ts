@@ -1,6 +1,6 @@
 import type { RequestHandler } from "express";
 import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
-import type { BlockRecord } from "../engine/execute-block.js";
+import type { BlockRecord } from "../engine/blocks/execute-block.js";
 import type { RunMilestone } from "../runs/run-report.js";
 import { factsOf } from "./request-facts.js";
 

@@ -1,4 +1,4 @@
-import type { ClockChange, Cron } from "./cron.js";
+import { type ClockChange, type Cron, LAST_INSTANT } from "./cron.js";
 
 /** What the instants of a schedule follow from. */
 export interface CalendarSpec extends ClockChange {
@@ -36,7 +36,7 @@ export function calendarOf(cron: Cron, spec: Omit<CalendarSpec, keyof ClockChang
   const { startAt, endAt } = spec;
   const at = (scheduledFor: Date): Firing => ({
     scheduledFor,
-    fireAt: new Date(scheduledFor.getTime() + delayOf(cron, spec, scheduledFor)),
+    fireAt: new Date(Math.min(scheduledFor.getTime() + delayOf(cron, spec, scheduledFor), LAST_INSTANT)),
   });
   return {
     next(date) {
@@ -54,7 +54,7 @@ export function calendarOf(cron: Cron, spec: Omit<CalendarSpec, keyof ClockChang
 /** Whether a minute fires at `now`. The minute counts as a whole: a range that starts within it has it once it began. */
 export function isDueAt(cron: Cron, minute: Date, now: Date, { startAt }: Pick<Range, "startAt">): boolean {
   if (startAt !== null && now < startAt) return false;
-  return cron.latest(minute)?.getTime() === minute.getTime();
+  return cron.matches(minute);
 }
 
 /** The same for the same schedule and instant, and shorter than the time to the next instant. Milliseconds. */

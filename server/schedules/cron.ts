@@ -1,5 +1,10 @@
-import { type CronExpression, CronExpressionParser } from "cron-parser";
+import { CronError, readFields } from "./cron-fields.js";
 import type { WallClock } from "./wall-clock.js";
+import { type WallTimes, wallTimesOf } from "./wall-times.js";
+
+const MINUTE_MS = 60_000;
+/** Later instants cannot be written with a year of four digits, so nothing comes after this one. */
+export const LAST_INSTANT = Date.parse("9999-12-31T23:59:59.999Z");
 
 /** Macros and the five fields they stand for. */
 const macros: Readonly<Record<string, string>> = {
@@ -14,13 +19,6 @@ const macros: Readonly<Record<string, string>> = {
   "@weekends": "0 0 * * 0,6",
 };
 
-const fieldNames = ["minute", "hour", "day of month", "month", "day of week"] as const;
-
-/** A cron expression that does not parse; `message` is a sentence for the caller that names the field. */
-export class CronError extends Error {
-  override readonly name = "CronError";
-}
-
 /**
  * What a clock change does to a fixed time of day. `gap`: a time that the clock jumps over comes as much later as the
  * clock jumps (`next`) or not at all on that day (`skip`). `fold`: a time that the clock shows twice comes at its first
@@ -34,10 +32,12 @@ export interface ClockChange {
 
 /** A cron expression on a clock; instants are whole minutes and do not depend on where the search for them began. */
 export interface Cron {
-  /** The first instant after `date`, or null when there is none in the years the parser looks at. */
+  /** The first instant after `date`, or null when there is none up to the year 9999 in the years that are searched. */
   next(date: Date): Date | null;
   /** The last instant at or before `date`, or null. */
   latest(date: Date): Date | null;
+  /** Whether `latest` of the date is the date itself, found without a search. */
+  matches(date: Date): boolean;
 }
 
 /** Whether the runtime knows this IANA time zone. */
@@ -52,7 +52,7 @@ export function isTimezone(timezone: string): boolean {
 
 /**
  * Parses five fields (names, ranges, steps, lists, `L`, `#`) or a macro. When day of month and day of week are both
- * restricted, either one matches, as in POSIX cron.
+ * restricted, either one matches; one that begins with a star, even with a step, restricts the other, as in cron.
  * @throws CronError
  */
 export function parseCron(
@@ -65,60 +65,24 @@ export function parseCron(
   if (expression === undefined) {
     throw new CronError(`Unknown macro ${text}; known are ${Object.keys(macros).join(", ")}.`);
   }
-  const fields = expression.split(/\s+/);
-  if (fields.length !== fieldNames.length) {
-    throw new CronError(
-      `A cron expression has 5 fields (${fieldNames.join(", ")}); this one has ${text === "" ? 0 : fields.length}.`,
-    );
-  }
-  assertFields(fields);
-  return onClock(parseExpression(expression, fields), clock, change);
-}
-
-/** The parser sees wall times only, as if they were in UTC: its own time zones depend on where a search begins. */
-function parseExpression(expression: string, [, , dayOfMonth, month]: readonly string[]): CronExpression {
-  try {
-    return CronExpressionParser.parse(expression, { tz: "UTC" });
-  } catch (error) {
-    if (isImpossibleDay(error)) {
-      throw new CronError(
-        `Field day of month (${dayOfMonth}) is not valid: no month of field month (${month}) has such a day.`,
-      );
-    }
-    throw new CronError(
-      `The cron expression is not valid: ${error instanceof Error ? error.message : "unknown"}.`,
-    );
-  }
-}
-
-function isImpossibleDay(error: unknown): boolean {
-  return error instanceof Error && /explicit day of month/.test(error.message);
+  return onClock(wallTimesOf(readFields(expression)), clock, change);
 }
 
 /** Walks the wall times on both sides of a clock change, because there their order is not that of their instants. */
-function onClock(expression: CronExpression, clock: WallClock, { gap, fold }: ClockChange): Cron {
-  const isEveryHour = expression.fields.hour.values.length === 24;
+function onClock(times: WallTimes, clock: WallClock, { gap, fold }: ClockChange): Cron {
+  const { isEveryHour } = times;
   const firingsOf = (wall: number): readonly number[] => {
     const { instants, isSkipped } = clock.showingsOf(wall);
     if (isSkipped) return isEveryHour || gap === "skip" ? [] : instants;
     return isEveryHour || fold === "both" ? instants : instants.slice(0, 1);
   };
-  const step = (direction: "next" | "prev", wall: number): number | null => {
-    expression.reset(new Date(wall));
-    try {
-      return expression[direction]().getTime();
-    } catch {
-      // The parser throws when it finds no date within its bounds.
-      return null;
-    }
-  };
   const findNext = (instant: number): number => {
     let best = Number.POSITIVE_INFINITY;
-    let wall = step("next", instant + clock.offsetsAround(instant).min);
+    let wall = times.step("next", instant + clock.offsetsAround(instant).min);
     while (wall !== null) {
       best = Math.min(best, ...firingsOf(wall).filter((firing) => firing > instant));
       if (wall - clock.offsetsAround(wall).max >= best) break;
-      wall = step("next", wall);
+      wall = times.step("next", wall);
     }
     return best;
   };
@@ -133,13 +97,21 @@ function onClock(expression: CronExpression, clock: WallClock, { gap, fold }: Cl
     latest(date) {
       const instant = date.getTime();
       let best = Number.NEGATIVE_INFINITY;
-      let wall = step("prev", nextSecond(instant + clock.offsetsAround(instant).max));
+      let wall = times.step("prev", nextSecond(instant + clock.offsetsAround(instant).max));
       while (wall !== null) {
         best = Math.max(best, ...firingsOf(wall).filter((firing) => firing <= instant));
         if (wall - clock.offsetsAround(wall).min <= best) break;
-        wall = step("prev", wall);
+        wall = times.step("prev", wall);
       }
       return toDate(best);
+    },
+    matches(date) {
+      const instant = date.getTime();
+      if (instant % MINUTE_MS !== 0) return false;
+      const { min, max } = clock.offsetsAround(instant);
+      return [...new Set([instant + min, instant + max])].some(
+        (wall) => times.includes(wall) && firingsOf(wall).includes(instant),
+      );
     },
   };
 }
@@ -149,25 +121,5 @@ function nextSecond(time: number): number {
 }
 
 function toDate(instant: number): Date | null {
-  return Number.isFinite(instant) ? new Date(instant) : null;
-}
-
-/** Parses each field alone beside stars, so that the message can say which one is wrong. */
-function assertFields(fields: readonly string[]): void {
-  for (const [index, field] of fields.entries()) {
-    const name = fieldNames[index] ?? "";
-    if (/h/i.test(field.replace(/thu|mar/gi, ""))) {
-      throw new CronError(`Field ${name} (${field}): H is not supported because it has no fixed time.`);
-    }
-    const alone = fieldNames.map((_, position) => (position === index ? field : "*")).join(" ");
-    try {
-      CronExpressionParser.parse(alone);
-    } catch (error) {
-      if (!isImpossibleDay(error)) {
-        throw new CronError(
-          `Field ${name} (${field}): ${error instanceof Error ? error.message.replace(/\.+$/, "") : "not valid"}.`,
-        );
-      }
-    }
-  }
+  return Number.isFinite(instant) && instant <= LAST_INSTANT ? new Date(instant) : null;
 }

@@ -15,6 +15,8 @@ export interface Candidate {
   readonly intent: RunOutcome;
   readonly overlap: OverlapPolicy;
   readonly input: unknown;
+  /** The user who asked for it; null for what the calendar brings. */
+  readonly requestedBy: string | null;
   /** The pending row it comes from, or null when it has none yet. */
   readonly occurrence: StoredOccurrence | null;
 }
@@ -40,8 +42,8 @@ export interface Progress {
   hasWaiting: boolean;
   /** Runs that its calendar may still start. */
   remaining: number;
-  /** The newest that starts a run now. */
-  starting: Decision | null;
+  /** Those that start a run now. */
+  starting: Decision[];
 }
 
 /**
@@ -74,27 +76,28 @@ export function decide(candidate: Candidate, verdict: Verdict, progress: Progres
     return Object.assign(decision, { outcome: "pending", awaitsRunId: overlap.awaitsRunId, reason });
   }
   const runId = randomUUID();
-  const cancels = overlap.cancels.filter((id) => id !== progress.starting?.runId);
+  const cancels = overlap.cancels.filter((id) => progress.starting.every((each) => each.runId !== id));
   if (candidate.overlap === "cancel_previous") giveWay(progress);
   if (isCounted(candidate)) progress.remaining -= 1;
   progress.activeRunIds.push(runId);
   Object.assign(decision, { outcome: candidate.intent, run: verdict, runId, cancels });
-  progress.starting = decision;
+  progress.starting.push(decision);
   return decision;
 }
 
-/** The instant before, whose run would be canceled as it starts. */
+/** Those whose run would be canceled as it starts. */
 function giveWay(progress: Progress): void {
-  if (progress.starting === null) return;
-  const { candidate, runId } = progress.starting;
-  if (isCounted(candidate)) progress.remaining += 1;
-  progress.activeRunIds = progress.activeRunIds.filter((id) => id !== runId);
-  Object.assign(progress.starting, {
-    outcome: "skipped_overlap",
-    reason: "A later instant was due before its run could start.",
-    run: null,
-    runId: null,
-  });
+  for (const decision of progress.starting) {
+    if (isCounted(decision.candidate)) progress.remaining += 1;
+    progress.activeRunIds = progress.activeRunIds.filter((id) => id !== decision.runId);
+    Object.assign(decision, {
+      outcome: "skipped_overlap",
+      reason: "A later instant was due before its run could start.",
+      run: null,
+      runId: null,
+    });
+  }
+  progress.starting = [];
 }
 
 /** Whether a candidate's run counts towards `maxRuns`. */

@@ -1,8 +1,9 @@
 import type { Logger } from "pino";
 import type { Database, Transaction } from "../db/client.js";
+import { describeCause } from "../errors/describe-cause.js";
 import type { RunService } from "../runs/service.js";
 import type { CalendarReader } from "./calendar-reader.js";
-import { CronError } from "./cron.js";
+import { CronError } from "./cron-fields.js";
 import { type DueInstants, dueInstants } from "./due-instants.js";
 import type { Candidate, Ledger, Settled } from "./ledger.js";
 import * as ledgerStore from "./occurrence-store.js";
@@ -102,7 +103,7 @@ export class DueFiring {
       return;
     } catch (error) {
       logger.error(
-        { err: causeOf(error), organizationId, scheduleId: id },
+        { cause: describeCause(error), organizationId, scheduleId: id },
         "Firing a schedule failed; it is tried again.",
       );
     }
@@ -146,7 +147,7 @@ export class DueFiring {
     } catch (error) {
       const { id, organizationId, scheduleId } = occurrence;
       logger.error(
-        { err: causeOf(error), organizationId, scheduleId, occurrenceId: id },
+        { cause: describeCause(error), organizationId, scheduleId, occurrenceId: id },
         "Firing an instant failed again.",
       );
       await alone(async (tx, claimed) => {
@@ -234,10 +235,6 @@ export class DueFiring {
   }
 }
 
-/** Without the statement, which holds the payload. */
-const causeOf = (error: unknown) =>
-  error instanceof Error && error.cause instanceof Error ? error.cause : error;
-
 /** The catch-up policy of a stored schedule. */
 function catchupOf(schedule: store.StoredSchedule): Catchup {
   const { catchupMode: mode, catchupWindowSeconds: windowSeconds, catchupMax: max } = schedule;
@@ -262,13 +259,15 @@ export function toCandidate(
     intent,
     overlap,
     input: payload ?? {},
+    requestedBy: null,
     occurrence: null,
   };
 }
 
 function toPendingCandidate({ schedule, occurrence }: ledgerStore.ClaimedOccurrence): Candidate {
   const candidate = toCandidate(schedule, occurrence.scheduledFor, occurrence.intent ?? "fired");
-  return { ...candidate, kind: occurrence.kind, overlap: occurrence.overlap ?? schedule.overlap, occurrence };
+  const { kind, overlap, requestedBy } = occurrence;
+  return { ...candidate, kind, overlap: overlap ?? schedule.overlap, requestedBy, occurrence };
 }
 
 function progressOf(

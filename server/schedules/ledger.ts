@@ -60,7 +60,7 @@ export class Ledger {
     }
     const written = await this.#write(tx.db, decisions, now);
     const starting = written.filter(({ run }) => run !== null);
-    await Promise.all(starting.map((decision) => this.#cancelPrevious(decision)));
+    await Promise.all(starting.map((decision) => this.#cancelPrevious(tx.db, decision)));
     await this.#dispatch(tx, starting, now);
     await this.#promoteQueued(tx.db, written, now);
     const ids = new Set(written.map(({ id }) => id));
@@ -153,26 +153,20 @@ export class Ledger {
         activeRunIds: [],
         hasWaiting: false,
         remaining: maxRuns === null ? Number.POSITIVE_INFINITY : maxRuns - runCount,
-        starting: null,
+        starting: [],
       });
     }
     const exclusive = candidates.filter(({ overlap }) => overlap !== "allow");
     if (exclusive.length === 0) return progress;
-    const active = await this.#options.runs.listActiveOfSchedules(
-      db,
-      exclusive.map(({ schedule }) => ({ organizationId: schedule.organizationId, scheduleId: schedule.id })),
-    );
-    for (const { organizationId, scheduleId, runId } of active) {
-      progress.get(`${organizationId}/${scheduleId}`)?.activeRunIds.push(runId);
+    const active = await this.#options.runs.listActiveOfSchedules(db, keysOf(exclusive));
+    for (const { organizationId, scheduleId: id, runId } of active) {
+      progress.get(keyOf({ organizationId, id }))?.activeRunIds.push(runId);
     }
     const buffering = exclusive.filter(({ overlap }) => overlap === "buffer_one");
     if (buffering.length === 0) return progress;
-    const keys = buffering.map(({ schedule }) => ({
-      organizationId: schedule.organizationId,
-      scheduleId: schedule.id,
-    }));
-    for (const { organizationId, scheduleId } of await store.listWaitingSchedules(db, keys)) {
-      const own = progress.get(`${organizationId}/${scheduleId}`);
+    const waiting = await store.listWaitingSchedules(db, keysOf(buffering));
+    for (const { organizationId, scheduleId: id } of waiting) {
+      const own = progress.get(keyOf({ organizationId, id }));
       if (own !== undefined) own.hasWaiting = true;
     }
     return progress;
@@ -188,15 +182,15 @@ export class Ledger {
     return decisions.filter(({ id }) => taken.has(id));
   }
 
-  async #cancelPrevious({ candidate, cancels }: Decision): Promise<void> {
+  async #cancelPrevious(db: Db, { candidate, cancels }: Decision): Promise<void> {
     const { organizationId } = candidate.schedule;
-    await Promise.all(cancels.map((runId) => this.#options.runs.end(organizationId, runId)));
+    await Promise.all(cancels.map((runId) => this.#options.runs.end(db, organizationId, runId)));
   }
 
   async #dispatch(tx: Transaction, starting: readonly Decision[], now: Date): Promise<void> {
     const runs = starting.flatMap(({ candidate, run, id, runId }) => {
       if (run === null || runId === null) return [];
-      const { schedule, scheduledFor, kind, input } = candidate;
+      const { schedule, scheduledFor, kind, input, requestedBy } = candidate;
       const trigger = {
         kind: "schedule" as const,
         scheduleId: schedule.id,
@@ -205,7 +199,7 @@ export class Ledger {
         occurrenceId: id,
         ...(kind === "manual" ? { isManual: true } : {}),
       };
-      return [{ ...run, id: runId, input, trigger, createdBy: schedule.id }];
+      return [{ ...run, id: runId, input, trigger, createdBy: schedule.id, requestedBy }];
     });
     if (runs.length > 0) await this.#options.runs.dispatchMany(tx, runs);
   }
@@ -228,6 +222,9 @@ export class Ledger {
 
 const serverErrors: ReadonlySet<string> = new Set(["internal_error", "unavailable"]);
 
+const keysOf = (candidates: readonly Candidate[]) =>
+  candidates.map(({ schedule: { organizationId, id } }) => ({ organizationId, scheduleId: id }));
+
 const workflowKeyOf = ({ organizationId, workflowId }: StoredSchedule) => `${organizationId}/${workflowId}`;
 
 /** Writes new rows and claimed ones; returns the ids of those that hold their instant now. */
@@ -244,9 +241,10 @@ async function writeRows(
   return new Set([...inserted, ...claimed.map(({ id }) => id)]);
 }
 
-function rowOf({ schedule, scheduledFor, kind, occurrence }: Candidate, id: string): store.StoredOccurrence {
+function rowOf(candidate: Candidate, id: string): store.StoredOccurrence {
+  const { schedule, scheduledFor, kind, requestedBy, occurrence } = candidate;
   const { attempts = 0, overlap = null } = occurrence ?? {};
-  return { ...store.blankOccurrence(schedule, scheduledFor), id, kind, attempts, overlap };
+  return { ...store.blankOccurrence(schedule, scheduledFor), id, kind, attempts, overlap, requestedBy };
 }
 
 function toRow(decision: Decision, now: Date): store.StoredOccurrence {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Principal } from "../auth/principal.js";
 import type { Database, Transaction } from "../db/client.js";
 import { AppError } from "../errors/app-error.js";
@@ -38,9 +39,14 @@ export interface ManualFiringOptions {
   readonly now: () => Date;
 }
 
+/** What a tick made of a schedule. */
+type Ticked = Omit<Settled, "id">;
+
 const MINUTE_MS = 60_000;
 /** How many schedules a tick fires in one transaction. */
 const BATCH = 100;
+/** After how many schedules a tick lets other requests have their turn. */
+const TURN = 250;
 /** Most instants of one backfill. */
 const MAX_BACKFILL = 1_000;
 
@@ -57,32 +63,29 @@ export class ManualFiring {
     const { database, calendars, now } = this.#options;
     const instant = now();
     const minute = new Date(Math.floor(instant.getTime() / MINUTE_MS) * MINUTE_MS);
-    const [enabled, taken] = await Promise.all([
-      store.listEnabledSchedules(database.db, organizationId),
-      ledgerStore.listTakenSchedules(database.db, organizationId, minute),
-    ]);
-    const due: string[] = [];
-    const skipped = { skippedAlreadyFired: 0, skippedNotMatching: 0, skippedExpired: 0 };
-    for (const schedule of enabled) {
+    const skipped = { skippedNotMatching: 0, skippedExpired: 0 };
+    const matching: string[] = [];
+    const enabled = await store.listEnabledSchedules(database.db, organizationId);
+    for (const [index, schedule] of enabled.entries()) {
+      if (index % TURN === TURN - 1) await setImmediate();
       if (schedule.endAt !== null && minute >= schedule.endAt) skipped.skippedExpired += 1;
-      else if (!isDueAt(calendars.readCron(schedule), minute, instant, schedule)) {
-        skipped.skippedNotMatching += 1;
-      } else if (taken.has(schedule.id)) skipped.skippedAlreadyFired += 1;
-      else due.push(schedule.id);
+      else if (isDueAt(calendars.readCron(schedule), minute, instant, schedule)) matching.push(schedule.id);
+      else skipped.skippedNotMatching += 1;
     }
-    const result: TickResult = { fired: [], failed: [], ...skipped };
-    for (let first = 0; first < due.length; first += BATCH) {
-      const ids = due.slice(first, first + BATCH);
-      const settled = await this.#tickBatch(organizationId, ids, minute);
-      record(result, settled);
+    const result: Pick<TickResult, "fired" | "failed"> = { fired: [], failed: [] };
+    for (let first = 0; first < matching.length; first += BATCH) {
+      const ids = matching.slice(first, first + BATCH);
+      const taken = await ledgerStore.listTakenSchedules(database.db, organizationId, ids, minute);
+      const due = ids.filter((id) => !taken.has(id));
+      if (due.length > 0) record(result, await this.#tickBatch(organizationId, due, minute));
     }
-    const decided = result.fired.length + result.failed.length;
-    return { ...result, skippedAlreadyFired: skipped.skippedAlreadyFired + due.length - decided };
+    const skippedAlreadyFired = matching.length - result.fired.length - result.failed.length;
+    return { ...result, ...skipped, skippedAlreadyFired };
   }
 
   /** Starts a run now, beside the calendar and whatever the overlap policy says. */
   async trigger(
-    { organizationId }: Principal,
+    { organizationId, userId: requestedBy }: Principal,
     { id, payload }: { readonly id: string; readonly payload?: Record<string, unknown> | undefined },
   ): Promise<{ readonly runId: string; readonly occurrenceId: string }> {
     const { database, ledger, now } = this.#options;
@@ -95,6 +98,7 @@ export class ManualFiring {
           kind: "manual",
           overlap: "allow",
           input: payload ?? schedule.payload ?? {},
+          requestedBy,
         };
         const [settled] = await ledger.settle(tx, [candidate]);
         if (settled == null || settled.runId === null) throw new AppError("dispatch_failed");
@@ -108,7 +112,7 @@ export class ManualFiring {
 
   /** Takes the instants of a range that have had no run; the scheduler starts them. */
   async backfill(
-    { organizationId }: Principal,
+    { organizationId, userId: requestedBy }: Principal,
     { id, from, to, overlap }: BackfillRequest,
   ): Promise<{ readonly accepted: number; readonly skipped: number }> {
     const { database, ledger, now } = this.#options;
@@ -125,6 +129,7 @@ export class ManualFiring {
           ...ledgerStore.blankOccurrence(schedule, scheduledFor),
           intent: "backfilled" as const,
           overlap: policy,
+          requestedBy,
           nextAttemptAt: policy === "allow" ? at : null,
         })),
       );
@@ -137,7 +142,7 @@ export class ManualFiring {
     });
   }
 
-  async #tickBatch(organizationId: string, ids: readonly string[], minute: Date): Promise<Settled[]> {
+  async #tickBatch(organizationId: string, ids: readonly string[], minute: Date): Promise<Ticked[]> {
     const { database } = this.#options;
     try {
       return await database.transaction(async (tx) => {
@@ -148,7 +153,7 @@ export class ManualFiring {
       });
     } catch (error) {
       if (ids.length > 1) {
-        const alone: Settled[] = [];
+        const alone: Ticked[] = [];
         for (const id of ids) alone.push(...(await this.#tickBatch(organizationId, [id], minute)));
         return alone;
       }
@@ -163,7 +168,7 @@ export class ManualFiring {
     ids: readonly string[],
     minute: Date,
     cause: unknown,
-  ): Promise<Settled[]> {
+  ): Promise<Ticked[]> {
     const { database, ledger } = this.#options;
     try {
       return await database.transaction(async (tx) => {
@@ -172,7 +177,6 @@ export class ManualFiring {
         await store.wakeSchedulers(tx.db);
         return candidates.map((candidate) => ({
           candidate,
-          id: "",
           outcome: "failed" as const,
           runId: null,
           reason: RETRIED,
@@ -209,7 +213,7 @@ export class ManualFiring {
     return schedule;
   }
 
-  /** The caller gets the refusal itself, and no row. */
+  /** What the calendar has in a range, without what is to come. @throws AppError `limit_exceeded`. */
   #instantsBetween(schedule: store.StoredSchedule, from: Date, to: Date): Date[] {
     const calendar = this.#options.calendars.read(schedule);
     const now = this.#options.now();
@@ -229,7 +233,7 @@ export class ManualFiring {
   }
 }
 
-function record(result: TickResult, settled: readonly Settled[]): void {
+function record(result: Pick<TickResult, "fired" | "failed">, settled: readonly Ticked[]): void {
   for (const { candidate, outcome, runId, reason } of settled) {
     const scheduleId = candidate.schedule.id;
     if (runId !== null) result.fired.push({ scheduleId, runId });

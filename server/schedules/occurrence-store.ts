@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, inArray, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { scheduleOccurrences, schedules } from "../db/schema/index.js";
@@ -46,6 +46,7 @@ export function blankOccurrence(
     nextAttemptAt: null,
     awaitsRunId: null,
     overlap: null,
+    requestedBy: null,
   };
 }
 
@@ -54,11 +55,11 @@ const recordset = (rows: readonly StoredOccurrence[]) => sql`
   json_to_recordset(${JSON.stringify(rows)}::text::json) as occurrence (
     id uuid, "organizationId" text, "scheduleId" text, kind text, "scheduledFor" timestamptz, "firedAt" timestamptz,
     outcome text, intent text, reason text, "runId" uuid, attempts integer, "nextAttemptAt" timestamptz,
-    "awaitsRunId" uuid, overlap text)`;
+    "awaitsRunId" uuid, overlap text, "requestedBy" text)`;
 
 const columns = sql.raw(
   "id, organization_id, schedule_id, kind, scheduled_for, fired_at, outcome, intent, reason, run_id, attempts, " +
-    "next_attempt_at, awaits_run_id, overlap",
+    "next_attempt_at, awaits_run_id, overlap, requested_by",
 );
 
 /** Takes instants in the ledger; returns the ids of the rows whose instant was not taken before. */
@@ -93,7 +94,8 @@ export async function queueOccurrences(db: Db, rows: readonly StoredOccurrence[]
     insert into ${scheduleOccurrences} as kept (${columns}) select * from ${recordset(rows)}
     on conflict (organization_id, schedule_id, scheduled_for) where kind = 'calendar' do update set
       outcome = excluded.outcome, intent = excluded.intent, reason = null, attempts = 0,
-      next_attempt_at = excluded.next_attempt_at, overlap = excluded.overlap
+      next_attempt_at = excluded.next_attempt_at, overlap = excluded.overlap,
+      requested_by = excluded.requested_by
     where kept.outcome in ('missed', 'skipped_overlap', 'failed')
     returning kept.id`);
   return queued.length;
@@ -169,7 +171,7 @@ export async function promoteQueued(
           and oldest.outcome = 'pending' and oldest.next_attempt_at is null)`);
 }
 
-/** Makes the rows due that wait for one of these runs. */
+/** Makes the rows of any organization due that wait for one of these runs. */
 export async function releaseAwaiting(db: Db, runIds: readonly string[], now: Date): Promise<void> {
   await db.execute(sql`
     update ${scheduleOccurrences} set awaits_run_id = null, next_attempt_at = ${now.toISOString()}::timestamptz
@@ -193,18 +195,20 @@ export async function findOutlook(db: Db): Promise<Outlook> {
   };
 }
 
-/** Instants of one minute that the ledger already holds, by schedule id. */
+/** Those of the schedules whose instant the ledger holds already. */
 export async function listTakenSchedules(
   db: Db,
   organizationId: string,
+  scheduleIds: readonly string[],
   scheduledFor: Date,
-): Promise<Set<string>> {
+): Promise<ReadonlySet<string>> {
   const rows = await db
     .select({ scheduleId: scheduleOccurrences.scheduleId })
     .from(scheduleOccurrences)
     .where(
       and(
         eq(scheduleOccurrences.organizationId, organizationId),
+        inArray(scheduleOccurrences.scheduleId, [...scheduleIds]),
         eq(scheduleOccurrences.scheduledFor, scheduledFor),
         eq(scheduleOccurrences.kind, "calendar"),
       ),

@@ -3,7 +3,8 @@ import type { Settled } from "./ledger.js";
 import type { ScheduleProgress, StoredSchedule } from "./store.js";
 
 /** Names a schedule among those of all organizations. */
-export const keyOf = ({ organizationId, id }: StoredSchedule) => `${organizationId}/${id}`;
+export const keyOf = ({ organizationId, id }: Pick<StoredSchedule, "organizationId" | "id">) =>
+  `${organizationId}/${id}`;
 
 /** How many runs towards `maxRuns` were started of each schedule, by `keyOf`. */
 export function countStarted(settled: readonly Settled[]): ReadonlyMap<string, number> {

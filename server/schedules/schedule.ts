@@ -137,8 +137,17 @@ export function toColumns({ enabled, catchup, ...settings }: ScheduleSettings) {
 }
 
 export function toSchedule(stored: StoredSchedule): Schedule {
-  const { id, stoppedReason, runCount, nextFireAt, version, createdAt, updatedAt } = stored;
+  const { id, runCount, nextFireAt, version, createdAt, updatedAt } = stored;
+  const stoppedReason = stored.stoppedReason ?? endReason(stored);
   return { id, ...settingsOf(stored), stoppedReason, runCount, nextFireAt, version, createdAt, updatedAt };
+}
+
+/** Why a schedule that is switched on will not fire again, or null. */
+function endReason({ isEnabled, nextFireAt, endAt }: StoredSchedule): string | null {
+  if (!isEnabled || nextFireAt !== null) return null;
+  return endAt === null
+    ? "The cron expression has no further instant."
+    : `No instant is left before endAt (${endAt.toISOString()}); set a later one to go on.`;
 }
 
 export function toOccurrence(stored: StoredOccurrence): Occurrence {

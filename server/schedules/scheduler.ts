@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Sql } from "../db/client.js";
+import { describeCause } from "../errors/describe-cause.js";
 import type { RunService } from "../runs/service.js";
 import type { ScheduleService } from "./service.js";
 import { SCHEDULE_CHANNEL } from "./store.js";
@@ -79,7 +80,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       try {
         await sleep(Math.min(Math.max(await round(), MIN_SLEEP_MS), MAX_SLEEP_MS));
       } catch (error) {
-        logger.error({ err: error }, "Firing schedules failed; trying again.");
+        logger.error({ cause: describeCause(error) }, "Firing schedules failed; trying again.");
         await sleep(RETRY_MS);
       }
     }

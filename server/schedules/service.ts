@@ -11,7 +11,7 @@ import type { RunService } from "../runs/service.js";
 import type { WorkflowService } from "../workflows/service.js";
 import type { CalendarSpec, Firing } from "./calendar.js";
 import { CalendarReader } from "./calendar-reader.js";
-import { CronError } from "./cron.js";
+import { CronError } from "./cron-fields.js";
 import { spentReason } from "./decide-candidate.js";
 import { DueFiring, type DueFiringOptions } from "./due-firing.js";
 import { Ledger } from "./ledger.js";
@@ -145,10 +145,12 @@ export class ScheduleService {
         });
       }
       const before = settingsOf(stored);
-      const settings = mergeSettings(before, change);
+      const merged = mergeSettings(before, change);
+      const isResumed = merged.enabled && !before.enabled;
+      // It said why the schedule was paused.
+      const settings = isResumed && change.note === undefined ? { ...merged, note: null } : merged;
       assertRange(settings);
       if (isDeepStrictEqual(settings, before)) return toSchedule(stored);
-      const isResumed = settings.enabled && !before.enabled;
       if (isResumed || settings.workflowId !== before.workflowId) {
         await this.#requireWorkflow(tx, organizationId, settings.workflowId);
       }

@@ -100,10 +100,17 @@ export async function listSchedules(
   return toPage(rows, window, (row) => row);
 }
 
-/** Every schedule of the organization that is switched on. */
-export async function listEnabledSchedules(db: Db, organizationId: string): Promise<StoredSchedule[]> {
+/** What tells whether a schedule fires in a minute. */
+export type MinuteSpec = Pick<
+  StoredSchedule,
+  "id" | "cron" | "timezone" | "gap" | "fold" | "startAt" | "endAt"
+>;
+
+/** Every schedule of the organization that is switched on, without its payload. */
+export async function listEnabledSchedules(db: Db, organizationId: string): Promise<MinuteSpec[]> {
+  const { id, cron, timezone, gap, fold, startAt, endAt } = schedules;
   return db
-    .select()
+    .select({ id, cron, timezone, gap, fold, startAt, endAt })
     .from(schedules)
     .where(and(eq(schedules.organizationId, organizationId), eq(schedules.isEnabled, true)))
     .orderBy(asc(schedules.createdAt), asc(schedules.id));

@@ -1,7 +1,7 @@
 import type { InputIssue } from "../errors/invalid-body.js";
 import { parseExpression } from "../expressions/parse-expression.js";
 import { parseTemplate, type Reference } from "../workflows/references.js";
-import { secretHeaders } from "./delivery-request.js";
+import { isSecretHeader } from "./delivery-request.js";
 import type { Verification } from "./verification.js";
 
 type Path = readonly (string | number)[];
@@ -29,9 +29,10 @@ export function findTemplateIssues(value: unknown, path: Path): InputIssue[] {
  */
 export function findKeyIssues(deliveryKey: string, verification: Verification, path: Path): InputIssue[] {
   const issues = findTemplateIssues(deliveryKey, path);
-  const credentials = secretHeaders(verification);
   const isConstant = parseTemplate(deliveryKey).every(
-    (part) => part.kind === "text" || (part.path[0] === "headers" && credentials.has(String(part.path[1]))),
+    (part) =>
+      part.kind === "text" ||
+      (part.path[0] === "headers" && isSecretHeader(String(part.path[1]), verification)),
   );
   if (issues.length > 0 || !isConstant) return issues;
   const problem = "is the same for every delivery; name the sender's own id, such as {{request.body.id}}";
@@ -50,7 +51,8 @@ export function findExpressionIssues(text: string, path: Path): InputIssue[] {
 }
 
 function referenceProblem({ source, name, path }: Reference): string | null {
-  return partProblem(source === "block" ? name : `${source}.${name}`, path[0], path[1]);
+  const root = source === "block" || source === name ? name : `${source}.${name}`;
+  return partProblem(root, path[0], path[1]);
 }
 
 function partProblem(root: string, part: unknown, name: unknown): string | null {

@@ -1,4 +1,5 @@
-import type { ValueScope } from "../engine/resolve-values.js";
+import type { ValueScope } from "../engine/blocks/resolve-values.js";
+import { isCredentialName } from "./credential-names.js";
 import { credentialHeaders, type Verification } from "./verification.js";
 import type { DeliveryHeaders } from "./verify-delivery.js";
 
@@ -15,23 +16,21 @@ export interface DeliveryRequest {
 /** What stands for a header that carries a credential. */
 export const REDACTED = "[redacted]";
 
-const ALWAYS_SECRET = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 const JSON_TYPE = /^application\/(?:[\w.!#$&^-]+\+)?json\s*(?:;|$)/i;
 const FORM_TYPE = /^application\/x-www-form-urlencoded\s*(?:;|$)/i;
 const CHARSET = /;\s*charset\s*=\s*"?([^\s";]+)/i;
 
-/** The headers whose values are kept and read as replaced, in lower case. */
-export function secretHeaders(verification: Verification): ReadonlySet<string> {
-  return new Set([...ALWAYS_SECRET, ...credentialHeaders(verification)]);
+/** Whether the value of a header is kept and read as replaced; its name is in lower case. */
+export function isSecretHeader(name: string, verification: Verification): boolean {
+  return isCredentialName(name) || credentialHeaders(verification).includes(name);
 }
 
 /** One text per header, credentials and signatures replaced. */
 export function openHeaders(headers: DeliveryHeaders, verification: Verification): Record<string, string> {
-  const secret = secretHeaders(verification);
   return Object.fromEntries(
     Object.entries(headers).map(([name, values = []]) => [
       name,
-      secret.has(name) ? REDACTED : values.join(", "),
+      isSecretHeader(name, verification) ? REDACTED : values.join(", "),
     ]),
   );
 }

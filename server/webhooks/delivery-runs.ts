@@ -1,6 +1,6 @@
 import { BlockError } from "../connectors/define-connector.js";
 import type { Database } from "../db/client.js";
-import { resolveValue } from "../engine/resolve-values.js";
+import { resolveValue } from "../engine/blocks/resolve-values.js";
 import { AppError } from "../errors/app-error.js";
 import type { Expressions } from "../expressions/expressions.js";
 import type { CheckedRun, RunService } from "../runs/service.js";
@@ -14,7 +14,12 @@ export type KeyedDelivery = ReceivedDelivery & Pick<store.StoredDelivery, "deliv
 /** What a delivery comes to, before anything is written. */
 export type Prospect =
   | { readonly verdict: "accepted"; readonly run: CheckedRun }
-  | { readonly verdict: "filtered" | "failed"; readonly reason: string };
+  | {
+      readonly verdict: "filtered" | "failed";
+      readonly reason: string;
+      /** What was sent, or what the mapping made of it, is larger than the input of a run. */
+      readonly isTooLarge?: boolean;
+    };
 
 /** Rolls a start back whose key another delivery holds. */
 export class KeyHeld extends Error {}
@@ -38,11 +43,12 @@ export class DeliveryRuns {
   /** Asks the filter, then whether a run may start; writes nothing. */
   assess(webhook: store.StoredWebhook, delivery: KeyedDelivery, request: DeliveryRequest): Promise<Prospect> {
     return orFailed(async () => {
-      const { filter } = webhook;
+      const { filter, organizationId } = webhook;
+      const { expressions } = this.#options;
       const isWanted =
-        filter === null || Boolean(await this.#options.expressions.evaluate(filter, scopeOf(request)));
+        filter === null || Boolean(await expressions.evaluate(organizationId, filter, scopeOf(request)));
       if (!isWanted) return { verdict: "filtered", reason: "The filter does not hold." };
-      return this.check(webhook, delivery, request, webhook.id);
+      return this.check(webhook, delivery, request, { createdBy: webhook.id });
     });
   }
 
@@ -51,7 +57,7 @@ export class DeliveryRuns {
     webhook: store.StoredWebhook,
     { id: deliveryId, repeats }: { readonly id: string; readonly repeats?: string },
     request: DeliveryRequest,
-    createdBy: string,
+    starter: Pick<CheckedRun, "createdBy" | "requestedBy">,
   ): Promise<Prospect> {
     return orFailed(async () => {
       const { inputMapping, workflowId, workflowVersion, organizationId, id: hookId } = webhook;
@@ -62,7 +68,7 @@ export class DeliveryRuns {
         input: toInput(mapped),
         trigger: { kind: "webhook", hookId, deliveryId, ...(repeats === undefined ? {} : { repeats }) },
         idempotencyKey: null,
-        createdBy,
+        ...starter,
       });
       return { verdict: "accepted", run };
     });
@@ -94,6 +100,7 @@ async function orFailed(work: () => Promise<Prospect>): Promise<Prospect> {
   } catch (error) {
     if (error instanceof BlockError) return { verdict: "failed", reason: error.message };
     if (!(error instanceof AppError) || error.errorCode === "internal_error") throw error;
-    return { verdict: "failed", reason: error.errorCode === "not_found" ? CANNOT_RUN : error.message };
+    const reason = error.errorCode === "not_found" ? CANNOT_RUN : error.message;
+    return { verdict: "failed", reason, isTooLarge: error.errorCode === "payload_too_large" };
   }
 }

@@ -18,6 +18,7 @@ import {
   readChallenge,
   readDeliveryKey,
   readRequest,
+  type UnreadablePart,
 } from "./received-delivery.js";
 import { type Delivery, type DeliveryDetail, toDelivery, toDeliveryDetail } from "./show-delivery.js";
 import * as store from "./store.js";
@@ -105,16 +106,13 @@ export class DeliveryService {
       throw new AppError("unauthorized", { message: "The delivery could not be verified." });
     }
     const request = readRequest(received);
-    if ("problem" in request) {
-      const { part, problem } = request;
-      await this.#keep(webhook, received, { verdict: "rejected", reason: `The ${part} ${problem}.` });
-      throw invalidBody([{ path: [part], code: `unreadable_${part}`, message: problem }]);
-    }
-    const challenge = readChallenge(webhook, request);
-    if (challenge === null) return this.#take(webhook, received, request);
+    if ("problem" in request) return this.#refuse(webhook, received, request);
+    const asked = readChallenge(webhook, request);
+    if (asked === null) return this.#take(webhook, received, request);
+    if ("problem" in asked) return this.#refuse(webhook, received, asked);
     const reason = "Slack asked whether the address answers.";
     await this.#keep(webhook, received, { verdict: "filtered", reason });
-    return { kind: "challenge", challenge };
+    return { kind: "challenge", challenge: asked.challenge };
   }
 
   /** @throws AppError `not_found`; `invalid_body` for a bad cursor. */
@@ -161,7 +159,8 @@ export class DeliveryService {
     if (webhook === null || first === null) throw new AppError("not_found");
     const request = requireRepeatable(first);
     const again = { ...first, id: randomUUID(), repeats: first.id, createdAt: this.#options.now() };
-    const prospect = await this.#runs.check(webhook, again, request, principal.id);
+    const starter = { createdBy: principal.id, requestedBy: principal.userId };
+    const prospect = await this.#runs.check(webhook, again, request, starter);
     if (prospect.verdict !== "accepted") throw new AppError("delivery_failed", { message: prospect.reason });
     // One that started no run yet takes its key, so that the sender's own next try starts none either.
     const holdsKey = first.verdict !== "accepted" && first.deliveryKey !== null;
@@ -199,7 +198,7 @@ export class DeliveryService {
     ]);
     if (holder !== null) return this.#answerDuplicate(webhook, delivery, holder);
     if (prospect.verdict !== "accepted") {
-      if (prospect.verdict === "failed") return this.#fail(webhook, delivery, prospect.reason);
+      if (prospect.verdict === "failed") return this.#fail(webhook, delivery, prospect);
       await this.#keep(webhook, delivery, prospect);
       return { kind: "filtered", deliveryId: delivery.id };
     }
@@ -220,7 +219,7 @@ export class DeliveryService {
     try {
       return readDeliveryKey(webhook, request);
     } catch (error) {
-      if (error instanceof BlockError) return this.#fail(webhook, received, error.message);
+      if (error instanceof BlockError) return this.#fail(webhook, received, { reason: error.message });
       throw error;
     }
   }
@@ -242,9 +241,24 @@ export class DeliveryService {
     return { kind: "duplicate", runId, deliveryId: delivery.id };
   }
 
-  async #fail(webhook: OpenWebhook, delivery: ReceivedDelivery, reason: string): Promise<never> {
+  async #refuse(
+    webhook: OpenWebhook,
+    received: ReceivedDelivery,
+    { part, problem }: UnreadablePart,
+  ): Promise<never> {
+    await this.#keep(webhook, received, { verdict: "rejected", reason: `The ${part} ${problem}.` });
+    throw invalidBody([{ path: [part], code: `unreadable_${part}`, message: problem }]);
+  }
+
+  async #fail(
+    webhook: OpenWebhook,
+    delivery: ReceivedDelivery,
+    { reason, isTooLarge = false }: { readonly reason: string; readonly isTooLarge?: boolean },
+  ): Promise<never> {
     await this.#keep(webhook, delivery, { verdict: "failed", reason });
-    throw new AppError("delivery_failed");
+    // What a mapping has made is not the sender's fault.
+    if (!isTooLarge || webhook.inputMapping !== null) throw new AppError("delivery_failed");
+    throw new AppError("payload_too_large", { message: reason, details: { limitBytes: MAX_BODY_BYTES } });
   }
 
   /** Writes a delivery that starts no run and deletes the oldest where there are too many. */

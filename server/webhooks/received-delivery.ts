@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { resolveValue } from "../engine/resolve-values.js";
+import { resolveValue } from "../engine/blocks/resolve-values.js";
 import { findUnsafeInput } from "../errors/unsafe-input.js";
 import { type DeliveryRequest, openHeaders, readBody, readParameters, scopeOf } from "./delivery-request.js";
 import type { StoredDelivery, StoredWebhook } from "./store.js";
@@ -29,6 +29,12 @@ export type ReceivedDelivery = Pick<
   | "createdAt"
 >;
 
+/** `problem` is the end of a sentence about the part. */
+export interface UnreadablePart {
+  readonly part: string;
+  readonly problem: string;
+}
+
 const MAX_KEY_LENGTH = 255;
 
 /** Gives a delivery its id and takes credentials and signatures out of its headers. */
@@ -56,7 +62,7 @@ export function readRequest({
   query,
   body,
   contentType,
-}: ReceivedDelivery): DeliveryRequest | { readonly part: string; readonly problem: string } {
+}: ReceivedDelivery): DeliveryRequest | UnreadablePart {
   const content = readBody(body, contentType);
   if ("problem" in content) return { part: "body", ...content };
   const request = { headers, query, body: content.value };
@@ -81,9 +87,14 @@ export function readDeliveryKey(webhook: StoredWebhook, request: DeliveryRequest
   return null;
 }
 
-/** The text that Slack wants back when it is given the address; null for any other delivery. */
-export function readChallenge({ verification }: StoredWebhook, { body }: DeliveryRequest): string | null {
+/** What Slack wants back when it is given the address; null for any other delivery. */
+export function readChallenge(
+  { verification }: StoredWebhook,
+  { body }: DeliveryRequest,
+): { readonly challenge: string } | UnreadablePart | null {
   if (verification.type !== "slack" || typeof body !== "object" || body === null) return null;
-  const isChallenge = "type" in body && body.type === "url_verification";
-  return isChallenge && "challenge" in body && typeof body.challenge === "string" ? body.challenge : null;
+  if (!("type" in body) || body.type !== "url_verification") return null;
+  return "challenge" in body && typeof body.challenge === "string"
+    ? { challenge: body.challenge }
+    : { part: "body", problem: "must have a text challenge, as Slack's url_verification does" };
 }

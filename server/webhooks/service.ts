@@ -5,38 +5,26 @@ import type { Database, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { isUuid } from "../db/uuid.js";
 import { AppError } from "../errors/app-error.js";
-import { type InputIssue, invalidBody } from "../errors/invalid-body.js";
+import { invalidBody } from "../errors/invalid-body.js";
 import type { ResealedBatch, SealedValues } from "../secrets/rotate-keys.js";
 import type { SealedSecret, SecretBox } from "../secrets/secret-box.js";
 import type { WorkflowService } from "../workflows/service.js";
-import { findExpressionIssues, findKeyIssues, findTemplateIssues } from "./check-references.js";
 import { toWebhook, type Webhook } from "./show-webhook.js";
 import * as store from "./store.js";
 import { secretProblem, type Verification } from "./verification.js";
 import { isWebhookId, labelOf } from "./webhook-id.js";
+import {
+  type ChangedWebhook,
+  type NewWebhook,
+  requireKey,
+  requireSettings,
+  type SecretRotation,
+  type WebhookChange,
+} from "./webhook-settings.js";
 
 /** The one answer that shows a secret: when the server has made it. */
 export interface WebhookWithSecret extends Webhook {
   readonly secret: string | null;
-}
-
-/** What may be set when a webhook is created and changed. */
-export interface WebhookSettings {
-  readonly name?: string | undefined;
-  readonly workflowVersion?: number | null | undefined;
-  readonly verification?: Verification | undefined;
-  readonly enabled?: boolean | undefined;
-  readonly inputMapping?: unknown;
-  readonly filter?: string | null | undefined;
-  readonly deliveryKey?: string | null | undefined;
-  readonly allowWait?: boolean | undefined;
-  readonly rateLimitPerMinute?: number | undefined;
-}
-
-export interface NewWebhook extends WebhookSettings {
-  readonly workflowId: string;
-  readonly verification: Verification;
-  readonly secret?: string | undefined;
 }
 
 export interface WebhookServiceOptions {
@@ -121,16 +109,9 @@ export class WebhookService implements SealedValues {
 
   /**
    * Changes what is given and leaves the rest. The type of the verification stays; its options may change.
-   * @throws AppError `not_found`, `version_mismatch`, `workflow_not_found` (switching on without its workflow), `invalid_body`.
+   * @throws AppError `not_found`, `version_mismatch`, `workflow_not_found` (switching on, or a new workflow), `invalid_body`.
    */
-  async update(
-    principal: Principal,
-    {
-      id,
-      expectedVersion,
-      ...settings
-    }: WebhookSettings & { readonly id: string; readonly expectedVersion?: number | undefined },
-  ): Promise<Webhook> {
+  async update(principal: Principal, { id, expectedVersion, ...settings }: WebhookChange): Promise<Webhook> {
     requireSettings(settings);
     return this.#change(principal, { id, expectedVersion }, async (tx, current) => {
       if (settings.verification !== undefined && settings.verification.type !== current.verification.type) {
@@ -144,7 +125,8 @@ export class WebhookService implements SealedValues {
       );
       requireKey({ ...current, ...change });
       if (enabled === true) change.stoppedReason = null;
-      if (enabled === true || typeof change.workflowVersion === "number") {
+      const isMoved = settings.workflowId !== undefined && settings.workflowId !== current.workflowId;
+      if (enabled === true || isMoved || typeof change.workflowVersion === "number") {
         await this.#requireWorkflow(tx, { ...current, ...change });
       }
       return change;
@@ -153,14 +135,12 @@ export class WebhookService implements SealedValues {
 
   /**
    * Puts a new secret in place; the one before works for `overlapSeconds` more.
-   * @throws AppError `not_found`, `conflict` (without verification there is no secret), `invalid_body`.
+   * @throws AppError `not_found`, `version_mismatch`, `conflict` (without verification there is no secret),
+   * `invalid_body`.
    */
-  async rotateSecret(
-    principal: Principal,
-    input: { readonly id: string; readonly secret?: string | undefined; readonly overlapSeconds: number },
-  ): Promise<WebhookWithSecret> {
+  async rotateSecret(principal: Principal, input: SecretRotation): Promise<WebhookWithSecret> {
     let secret: string | null = null;
-    const webhook = await this.#change(principal, input, async (_tx, current) => {
+    const webhook = await this.#change(principal, input, async (_tx, current, now) => {
       if (current.verification.type === "none") {
         throw new AppError("conflict", {
           message: "This webhook takes deliveries without verification, so it has no secret.",
@@ -172,9 +152,7 @@ export class WebhookService implements SealedValues {
       return {
         secret: sealed,
         previousSecret: hasOverlap ? current.secret : null,
-        previousSecretEndsAt: hasOverlap
-          ? new Date(this.#options.now().getTime() + input.overlapSeconds * 1_000)
-          : null,
+        previousSecretEndsAt: hasOverlap ? new Date(now.getTime() + input.overlapSeconds * 1_000) : null,
       };
     });
     return { ...webhook, secret };
@@ -221,8 +199,12 @@ export class WebhookService implements SealedValues {
   /** Writes what `decide` returns for the locked row as its next version; a change to what it is writes nothing. */
   #change(
     principal: Principal,
-    { id, expectedVersion }: { readonly id: string; readonly expectedVersion?: number | undefined },
-    decide: (tx: Transaction, current: store.StoredWebhook) => Promise<Partial<store.StoredWebhook>>,
+    { id, expectedVersion }: ChangedWebhook,
+    decide: (
+      tx: Transaction,
+      current: store.StoredWebhook,
+      now: Date,
+    ) => Promise<Partial<store.StoredWebhook>>,
   ): Promise<Webhook> {
     const { organizationId } = principal;
     return this.#options.database.transaction(async (tx) => {
@@ -234,9 +216,10 @@ export class WebhookService implements SealedValues {
           details: { current: current.version },
         });
       }
-      const change = await decide(tx, current);
+      const now = this.#options.now();
+      const change = await decide(tx, current, now);
       if (isDeepStrictEqual({ ...current, ...change }, current)) return this.#toWebhook(current);
-      const next = { ...change, version: current.version + 1, updatedAt: this.#options.now() };
+      const next = { ...change, version: current.version + 1, updatedAt: now };
       await store.updateWebhook(tx.db, organizationId, id, next);
       return this.#toWebhook({ ...current, ...next });
     });
@@ -278,19 +261,4 @@ export class WebhookService implements SealedValues {
 function makeSecret({ type }: Verification): string {
   const bytes = randomBytes(32);
   return type === "standard_webhooks" ? `whsec_${bytes.toString("base64")}` : bytes.toString("base64url");
-}
-
-/** @throws AppError `invalid_body` naming each template and expression that cannot be read. */
-function requireSettings({ inputMapping, filter }: WebhookSettings): void {
-  const issues: InputIssue[] = [
-    ...findTemplateIssues(inputMapping, ["inputMapping"]),
-    ...(filter === undefined || filter === null ? [] : findExpressionIssues(filter, ["filter"])),
-  ];
-  if (issues.length > 0) throw invalidBody(issues);
-}
-
-/** @throws AppError `invalid_body` for a key that cannot tell deliveries apart. */
-function requireKey({ deliveryKey, verification }: store.StoredWebhook): void {
-  const issues = deliveryKey === null ? [] : findKeyIssues(deliveryKey, verification, ["deliveryKey"]);
-  if (issues.length > 0) throw invalidBody(issues);
 }

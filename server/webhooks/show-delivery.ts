@@ -1,3 +1,4 @@
+import { isCredentialName } from "./credential-names.js";
 import { isForm, REDACTED } from "./delivery-request.js";
 import type { DeliverySummary, StoredDelivery } from "./store.js";
 
@@ -47,9 +48,6 @@ export function toDeliveryDetail(stored: StoredDelivery): DeliveryDetail {
   };
 }
 
-const CREDENTIAL =
-  /pass(?:word|wd|phrase)?$|secret|token|api[-_]?key|authorization|cookie|credential|private[-_]?key/i;
-
 const JSON_FIELD = /"([^"\\]{1,100})"\s*:\s*(?:"(?:[^"\\]|\\.)*"?|[^",{}[\]\s]+)/g;
 
 function redactBody(text: string, contentType: string | null): string {
@@ -60,14 +58,19 @@ function redactBody(text: string, contentType: string | null): string {
   } catch {
     // Text, or JSON of which only the beginning was kept.
     return text.replace(JSON_FIELD, (whole, name: string) =>
-      CREDENTIAL.test(name) ? `"${name}":"${REDACTED}"` : whole,
+      isCredentialName(name) ? `"${name}":"${REDACTED}"` : whole,
     );
   }
 }
 
 function redactField(field: string): string {
   const [name = ""] = field.split("=", 1);
-  return name.length < field.length && CREDENTIAL.test(name) ? `${name}=${REDACTED}` : field;
+  return name.length < field.length && isCredentialName(decodeName(name)) ? `${name}=${REDACTED}` : field;
+}
+
+/** A form writes `card[cvc]` as `card%5Bcvc%5D`. */
+function decodeName(name: string): string {
+  return new URLSearchParams(name).keys().next().value ?? name;
 }
 
 function redact(value: unknown): unknown {
@@ -76,7 +79,7 @@ function redact(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [
       key,
-      CREDENTIAL.test(key) && item !== null ? REDACTED : redact(item),
+      isCredentialName(key) && item !== null ? REDACTED : redact(item),
     ]),
   );
 }

@@ -3,39 +3,59 @@ import { z } from "zod";
 /** Longest secret, in characters. */
 export const MAX_SECRET_LENGTH = 500;
 
+const headerProblem = "must be the name of an HTTP header, of at most 100 characters";
 const HeaderName = z
-  .string()
-  .max(100)
-  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, "must be the name of an HTTP header")
+  .string(headerProblem)
+  .max(100, headerProblem)
+  .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, headerProblem)
   .toLowerCase();
 
-const ToleranceSeconds = z.int().min(1).max(86_400);
+const toleranceProblem = "must be a whole number from 1 to 86400";
+const ToleranceSeconds = z.int(toleranceProblem).min(1, toleranceProblem).max(86_400, toleranceProblem);
+const prefixProblem = "must be a text of at most 50 characters";
 
-const Hmac = z.strictObject({
-  type: z.literal("hmac"),
-  algorithm: z.enum(["sha256", "sha512", "sha1"]).default("sha256"),
-  header: HeaderName.meta({ description: "Header that carries the signature." }),
-  encoding: z.enum(["hex", "base64"]).default("hex"),
-  prefix: z.string().max(50).default("").meta({ description: "Text before the signature, such as sha256=." }),
-  timestampHeader: HeaderName.optional().meta({
-    description:
-      "Header with the Unix time in seconds or milliseconds; the signature is then over `{timestamp}.{body}`, otherwise over the body.",
-  }),
-  toleranceSeconds: ToleranceSeconds.default(300).meta({
-    description: "How far the timestamp may be from now, either way.",
-  }),
-});
+/** The end of a sentence about options that a type does not have; other issues have their own words. */
+const unknownOption = {
+  error: ({ code, keys }: { readonly code: string; readonly keys?: unknown }) =>
+    code === "unrecognized_keys" ? `has no option ${String(keys)} for this type; leave it out` : undefined,
+};
 
-const Bearer = z.strictObject({
-  type: z.literal("bearer"),
-  header: HeaderName.default("authorization").meta({
-    description: "In `authorization` the secret follows `Bearer `; any other header holds the secret itself.",
-  }),
-});
+const Hmac = z.strictObject(
+  {
+    type: z.literal("hmac"),
+    algorithm: z.enum(["sha256", "sha512", "sha1"], "must be sha256, sha512 or sha1").default("sha256"),
+    header: HeaderName.meta({ description: "Header that carries the signature." }),
+    encoding: z.enum(["hex", "base64"], "must be hex or base64").default("hex"),
+    prefix: z
+      .string(prefixProblem)
+      .max(50, prefixProblem)
+      .default("")
+      .meta({ description: "Text before the signature, such as sha256=." }),
+    timestampHeader: HeaderName.optional().meta({
+      description:
+        "Header with the Unix time in seconds or milliseconds; the signature is then over `{timestamp}.{body}`, otherwise over the body.",
+    }),
+    toleranceSeconds: ToleranceSeconds.default(300).meta({
+      description: "How far the timestamp may be from now, either way.",
+    }),
+  },
+  unknownOption,
+);
+
+const Bearer = z.strictObject(
+  {
+    type: z.literal("bearer"),
+    header: HeaderName.default("authorization").meta({
+      description:
+        "In `authorization` the secret follows `Bearer `; any other header holds the secret itself.",
+    }),
+  },
+  unknownOption,
+);
 
 const plainTypes = ["standard_webhooks", "stripe", "github", "slack", "none"] as const;
 const PlainType = z.enum(plainTypes);
-const Plain = z.strictObject({ type: PlainType });
+const Plain = z.strictObject({ type: PlainType }, unknownOption);
 
 /** How deliveries of a webhook are verified, every default filled in. */
 export type Verification = z.output<typeof Plain> | z.output<typeof Hmac> | z.output<typeof Bearer>;
@@ -45,6 +65,9 @@ export const Verification = z
   .discriminatedUnion("type", [Plain, Hmac, Bearer])
   .meta({ id: "WebhookVerification" });
 
+/** The issues of each member of a union. */
+const UnionErrors = z.array(z.array(z.object({ path: z.array(z.string()), message: z.string() })));
+
 /** The same as clients write it: a type without options may stand alone. */
 export const VerificationInput = z
   .union(
@@ -53,13 +76,25 @@ export const VerificationInput = z
       Verification,
     ],
     {
-      error: `must be ${plainTypes.join(", ")}, bearer, {type: bearer, header} or {type: hmac, header, …} with known options`,
+      error: (union) =>
+        optionProblem(union) ??
+        `must be ${plainTypes.join(", ")}, bearer, {type: bearer, header} or {type: hmac, header, …} with known options`,
     },
   )
   .meta({
     description:
       "standard_webhooks (also Svix), stripe, github, slack, {type: hmac, header, …}, bearer or {type: bearer, header}, none. None takes deliveries of anybody who knows the address.",
   });
+
+/** What is wrong with an option of a type that is known, as the end of a sentence. */
+function optionProblem({ errors }: { readonly errors?: unknown }): string | null {
+  const [, withOptions] = UnionErrors.safeParse(errors).data ?? [];
+  const [first] = withOptions ?? [];
+  const [option] = first?.path ?? [];
+  return first === undefined || option === undefined || option === "type"
+    ? null
+    : `its option ${option} ${first.message}`;
+}
 
 /** Where the sender's own id of a delivery stands, as a reference; the same id starts one run. */
 export function defaultDeliveryKey(verification: Verification): string[] {

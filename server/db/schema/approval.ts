@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { boolean, index, integer, pgTable, primaryKey, text, uuid } from "drizzle-orm/pg-core";
-import type { ApprovalState, Approvers, Decision, PersonKind } from "../../approvals/approval-rules.js";
+import type { ApprovalState, Approvers, Decision, SpeakerKind } from "../../approvals/approval-rules.js";
 import { organization } from "./auth.js";
 import { instant, json } from "./columns.js";
 
@@ -45,15 +45,15 @@ export const approvals = pgTable(
   ],
 );
 
-/** What a person said; once per approval. */
+/** What was said, once with a voice. */
 export const approvalDecisions = pgTable(
   "approval_decisions",
   {
     approvalId: uuid("approval_id")
       .notNull()
       .references(() => approvals.id, { onDelete: "cascade" }),
-    personKind: text("person_kind").$type<PersonKind>().notNull(),
-    /** User id, API key id or `link:<name>`. */
+    personKind: text("person_kind").$type<SpeakerKind>().notNull(),
+    /** Of the voice: a user id or an API key id, of a link those of whoever made it. */
     personId: text("person_id").notNull(),
     personName: text("person_name").notNull(),
     decision: text("decision").$type<Decision>().notNull(),
@@ -64,8 +64,8 @@ export const approvalDecisions = pgTable(
 );
 
 /**
- * A link with which one person without an account may decide. Of its token only the SHA-256 is kept. It is used once
- * the approval has a decision of `link:<name>`.
+ * A link with which one person without an account decides with the voice of whoever made it, `created_by`. Of its token
+ * only the SHA-256 is kept.
  */
 export const approvalLinks = pgTable(
   "approval_links",

@@ -162,6 +162,8 @@ export const apikey = pgTable(
     expiresAt: instant("expires_at"),
     permissions: text("permissions"),
     metadata: text("metadata"),
+    /** The user who made it; null where that was not kept. */
+    createdBy: text("created_by"),
     createdAt: instant("created_at").notNull(),
     updatedAt: instant("updated_at").notNull(),
   },

@@ -21,6 +21,8 @@ export const runs = pgTable(
     triggerKind: text("trigger_kind").$type<RunTrigger["kind"]>().notNull(),
     idempotencyKey: text("idempotency_key"),
     createdBy: text("created_by").notNull(),
+    /** The user who asked for it, with a key of theirs or through a schedule or webhook too; null: nobody known. */
+    requestedBy: text("requested_by"),
     /** How many runs started each other to come to this one. */
     depth: integer("depth").notNull().default(0),
     /** The wake key of the wait that this run ends. */

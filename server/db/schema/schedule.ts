@@ -92,6 +92,8 @@ export const scheduleOccurrences = pgTable(
     awaitsRunId: uuid("awaits_run_id"),
     /** Overlap policy of the row, when it is not the schedule's. */
     overlap: text("overlap").$type<OverlapPolicy>(),
+    /** The user who asked for a run beside the calendar or for a backfill. */
+    requestedBy: text("requested_by"),
   },
   (table) => [
     index("schedule_occurrences_scheduled_idx").on(
