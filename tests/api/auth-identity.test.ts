@@ -4,20 +4,16 @@ import { createIdentity } from "../../server/auth/identity.js";
 import { type Database, openDatabase } from "../../server/db/client.js";
 import { callAuth, joinOrganization } from "../support/auth-calls.js";
 import { send } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { useTestServer } from "../support/server-hooks.js";
 import { mintKey, type SignedUp, signUp } from "../support/sign-up.js";
 
-let server: TestServer;
+const server = useTestServer();
 let database: Database;
 
-beforeAll(async () => {
-  server = await startTestServer();
+beforeAll(() => {
   database = openDatabase(server.databaseUrl, { max: 2, applicationName: "flowkeep test" });
 });
-afterAll(async () => {
-  await database.close();
-  await server.close();
-});
+afterAll(() => database.close());
 
 /** Answer of a protected route to these headers. */
 const ask = (headers: Record<string, string>) =>

@@ -1,14 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { callAuth, joinOrganization } from "../support/auth-calls.js";
 import { type Answer, send } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { useTestServer } from "../support/server-hooks.js";
 import { type SignedUp, signUp } from "../support/sign-up.js";
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.close());
+const server = useTestServer();
 
 const codeOf = ({ status, body }: Answer) => ({ status, code: body?.code });
 const call = (session: SignedUp | null, method: "GET" | "POST", path: string, body?: unknown) =>

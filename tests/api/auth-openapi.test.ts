@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { z } from "zod";
 import { authPaths } from "../../server/auth/auth-openapi.js";
 import { callAuth } from "../support/auth-calls.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { useTestServer } from "../support/server-hooks.js";
 import { signUp } from "../support/sign-up.js";
 
-let server: TestServer;
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterAll(() => server.close());
+const server = useTestServer();
 
 const operations = Object.entries(authPaths).flatMap(([path, item]) =>
   (["get", "post"] as const).flatMap((method) => {

@@ -1,22 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Database, openDatabase } from "../../server/db/client.js";
+import { describe, expect, it } from "vitest";
 import { callAuth, joinOrganization } from "../support/auth-calls.js";
 import { type Answer, send } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { startTestServer } from "../support/server.js";
+import { useSql, useTestServer } from "../support/server-hooks.js";
 import { mintKey, signUp } from "../support/sign-up.js";
 
-let server: TestServer;
-let database: Database;
-
-beforeAll(async () => {
-  server = await startTestServer();
-  database = openDatabase(server.databaseUrl, { max: 2, applicationName: "flowkeep test" });
-});
-afterAll(async () => {
-  await database.close();
-  await server.close();
-});
+const server = useTestServer();
+const sql = useSql(server);
 
 const newEmail = () => `user-${randomBytes(8).toString("hex")}@example.com`;
 const codeOf = ({ status, body }: Answer) => ({ status, code: body?.code });
@@ -77,14 +68,14 @@ describe("sign-up and sign-in", () => {
   });
 
   it("leave nothing behind when the personal organization cannot be made", async () => {
-    await database.sql`alter table member add constraint refuse_owner check (role <> 'owner') not valid`;
+    await sql`alter table member add constraint refuse_owner check (role <> 'owner') not valid`;
     const email = newEmail();
     const body = { name: "Ada", email, password: "correct horse battery staple" };
     const answer = await callAuth(server.url, null, "POST", "/sign-up/email", body);
-    await database.sql`alter table member drop constraint refuse_owner`;
+    await sql`alter table member drop constraint refuse_owner`;
     expect(answer.status).toBeGreaterThanOrEqual(400);
     expect(JSON.stringify(answer.body)).not.toMatch(/constraint|insert|params/i);
-    expect(await database.sql`select 1 from "user" where email = ${email}`).toHaveLength(0);
+    expect(await sql`select 1 from "user" where email = ${email}`).toHaveLength(0);
     expect((await callAuth(server.url, null, "POST", "/sign-up/email", body)).status).toBe(200);
   });
 
@@ -101,7 +92,7 @@ describe("sign-up and sign-in", () => {
     await narrow.close();
     expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
     expect(new Set(users.map(({ organizationId }) => organizationId)).size).toBe(20);
-    const owners = await database.sql`
+    const owners = await sql`
       select 1 from member join organization on organization.id = member.organization_id
       where role = 'owner' and user_id = any(${users.map(({ userId }) => userId)}::text[]) and name = ${name}`;
     expect(owners).toHaveLength(20);
@@ -236,9 +227,9 @@ describe("what cannot be read", () => {
 
 it("a failure of the server says nothing of its cause and names the request", async () => {
   const ada = await signUp(server.url);
-  await database.sql`alter table organization rename to organization_away`;
+  await sql`alter table organization rename to organization_away`;
   const answer = await callAuth(server.url, ada, "GET", "/organization/list");
-  await database.sql`alter table organization_away rename to organization`;
+  await sql`alter table organization_away rename to organization`;
   expect(answer.status).toBe(500);
   expect(answer.body).toEqual({
     code: "INTERNAL_SERVER_ERROR",

@@ -1,33 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { endedRun, newClient, type TestClient } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { describe, expect, it } from "vitest";
+import { useClient, useTestServer } from "../support/server-hooks.js";
+import { block, type Json, runDocument, transform as say, trigger as start } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
+const client = useClient(useTestServer());
 
-beforeAll(async () => {
-  server = await startTestServer();
-  client = await newClient(server.url);
-});
-afterAll(() => server.close());
-
-const start = { id: "start", type: "trigger_webhook" };
-const say = (id: string, template: unknown) => ({ id, type: "transform", params: { template } });
 /** Fails for certain, as the address is no http one. */
-const broken = (onError: string) => ({
-  id: "broken",
-  type: "http",
-  params: { url: "{{trigger.url}}" },
-  onError,
-});
+const broken = (onError: string) => block("broken", "http", { url: "{{trigger.url}}" }, { onError });
 
-async function outputsOf(blocks: unknown[], connections: unknown[], input: unknown) {
-  const created = await client.request("POST", "/api/workflows", { workflow: { blocks, connections } });
-  expect(created.status).toBe(201);
-  const started = await client.request("POST", `/api/workflows/${created.body.id}/run`, { input });
-  expect(started.body).toEqual({ runId: expect.any(String) });
-  return endedRun(client, started.body.runId);
-}
+/** The run of such a workflow once it has ended. */
+const run = (blocks: Json[], connections: Json[], input: unknown) =>
+  runDocument(client, { blocks, connections }, input);
 
 describe("a connection with a condition", () => {
   const blocks = [start, say("yes", "yes"), say("after", "after {{yes.result}}"), say("always", "always")];
@@ -38,16 +20,16 @@ describe("a connection with a condition", () => {
   ];
 
   it("is taken when the value is truthy", async () => {
-    const run = await outputsOf(blocks, connections, { isReady: true });
-    expect(Object.keys(run.output.outputs).sort()).toEqual(["after", "always", "start", "yes"]);
+    const ended = await run(blocks, connections, { isReady: true });
+    expect(Object.keys(ended.output.outputs).sort()).toEqual(["after", "always", "start", "yes"]);
   });
 
   it.each([[false], [0], [""], [null]])(
     "is not taken for %j, and what depends on it is skipped",
     async (isReady) => {
-      const run = await outputsOf(blocks, connections, { isReady });
-      expect(run.state).toBe("completed");
-      expect(Object.keys(run.output.outputs).sort()).toEqual(["always", "start"]);
+      const ended = await run(blocks, connections, { isReady });
+      expect(ended.state).toBe("completed");
+      expect(Object.keys(ended.output.outputs).sort()).toEqual(["always", "start"]);
     },
   );
 });
@@ -59,25 +41,21 @@ describe("a connection whose condition is an expression", () => {
     { source: "start", target: "both", condition: "{{trigger.total}} > 1 and 'vip' in trigger.tags" },
     { source: "large", target: "next", condition: "$contains(large.result, /arg/)" },
   ];
-  const run = async (input: unknown) => {
-    const workflow = { blocks, connections, variables: { limit: 100 } };
-    const created = await client.request("POST", "/api/workflows", { workflow });
-    const started = await client.request("POST", `/api/workflows/${created.body.id}/run`, { input });
-    return endedRun(client, started.body.runId);
-  };
+  const runWith = (input: unknown) =>
+    runDocument(client, { blocks, connections, variables: { limit: 100 } }, input);
 
   it("is taken when the value is truthy", async () => {
-    expect(Object.keys((await run({ total: 500, tags: ["vip"] })).output.outputs).sort()).toEqual([
+    expect(Object.keys((await runWith({ total: 500, tags: ["vip"] })).output.outputs).sort()).toEqual([
       "both",
       "large",
       "next",
       "start",
     ]);
-    expect(Object.keys((await run({ total: 5 })).output.outputs)).toEqual(["start"]);
+    expect(Object.keys((await runWith({ total: 5 })).output.outputs)).toEqual(["start"]);
   });
 
   it("fails the run with the block and the cause when it cannot be evaluated", async () => {
-    const failed = await run({ total: "five" });
+    const failed = await runWith({ total: "five" });
     expect(failed).toMatchObject({
       state: "failed",
       error: { code: "condition_failed", blockId: "start", message: expect.stringContaining('">"') },
@@ -86,8 +64,8 @@ describe("a connection whose condition is an expression", () => {
 });
 
 describe("a condition block", () => {
-  const decide = (params: unknown, handles: string[]) => ({
-    blocks: [start, { id: "if", type: "condition", params }, ...handles.map((handle) => say(handle, handle))],
+  const decide = (params: Json, handles: string[]) => ({
+    blocks: [start, block("if", "condition", params), ...handles.map((handle) => say(handle, handle))],
     connections: [
       { source: "start", target: "if" },
       ...handles.map((handle) => ({ source: "if", target: handle, sourceHandle: handle })),
@@ -97,11 +75,11 @@ describe("a condition block", () => {
     { name: "huge", when: "trigger.total > 1000" },
     { name: "large", when: "{{trigger.total}} > 100" },
   ];
-  const outputsFor = async (params: unknown, handles: string[], input: unknown) => {
+  const outputsFor = async (params: Json, handles: string[], input: unknown) => {
     const { blocks, connections } = decide(params, handles);
-    const run = await outputsOf(blocks, connections, input);
-    expect(run.state).toBe("completed");
-    const { start: _, if: decision, ...others } = run.output.outputs;
+    const ended = await run(blocks, connections, input);
+    expect(ended.state).toBe("completed");
+    const { start: _, if: decision, ...others } = ended.output.outputs;
     return [decision, Object.keys(others).sort()];
   };
 
@@ -142,11 +120,11 @@ describe("a condition block", () => {
   });
 
   it("branches inside of a branch, and the paths join again once", async () => {
-    const run = await outputsOf(
+    const ended = await run(
       [
         start,
-        { id: "outer", type: "condition", params: { expression: "trigger.a" } },
-        { id: "inner", type: "condition", params: { expression: "trigger.b" } },
+        block("outer", "condition", { expression: "trigger.a" }),
+        block("inner", "condition", { expression: "trigger.b" }),
         say("left", "left"),
         say("right", "right"),
         say("other", "other"),
@@ -162,13 +140,13 @@ describe("a condition block", () => {
       ],
       { a: true, b: false },
     );
-    expect(run.output.outputs.joined).toEqual({ result: "right" });
-    expect(Object.keys(run.output.outputs).sort()).toEqual(["inner", "joined", "outer", "right", "start"]);
+    expect(ended.output.outputs.joined).toEqual({ result: "right" });
+    expect(Object.keys(ended.output.outputs).sort()).toEqual(["inner", "joined", "outer", "right", "start"]);
   });
 
   it("that cannot decide fails with the cause, once", async () => {
     const { blocks, connections } = decide({ expression: "trigger.name + 1" }, ["true"]);
-    expect(await outputsOf(blocks, connections, { name: "Ada" })).toMatchObject({
+    expect(await run(blocks, connections, { name: "Ada" })).toMatchObject({
       state: "failed",
       error: { code: "expression_failed", blockId: "if", attempt: 1 },
     });
@@ -177,16 +155,12 @@ describe("a condition block", () => {
 
 describe("a transform with an expression", () => {
   it("gives its value to what follows", async () => {
-    const run = await outputsOf(
+    const ended = await run(
       [
         start,
-        { id: "sum", type: "transform", params: { expression: "$sum(trigger.items.(price * quantity))" } },
-        {
-          id: "lines",
-          type: "transform",
-          params: { expression: "trigger.items.{ 'name': name, 'sum': $$.sum.result }" },
-        },
-        { id: "none", type: "transform", params: { expression: "trigger.nothing" } },
+        block("sum", "transform", { expression: "$sum(trigger.items.(price * quantity))" }),
+        block("lines", "transform", { expression: "trigger.items.{ 'name': name, 'sum': $$.sum.result }" }),
+        block("none", "transform", { expression: "trigger.nothing" }),
       ],
       [
         { source: "start", target: "sum" },
@@ -200,7 +174,7 @@ describe("a transform with an expression", () => {
         ],
       },
     );
-    expect(run.output.outputs).toMatchObject({
+    expect(ended.output.outputs).toMatchObject({
       sum: { result: 10 },
       lines: {
         result: [
@@ -215,18 +189,14 @@ describe("a transform with an expression", () => {
 
 describe("expressions inside of a loop", () => {
   it("see the item, what lies around the loop and the body before them", async () => {
-    const run = await outputsOf(
+    const ended = await run(
       [
         start,
-        { id: "loop", type: "for_each", params: { items: "{{trigger.items}}" } },
-        {
-          id: "sum",
-          type: "transform",
-          params: { expression: "loop.item.price * trigger.factor + {{loop.index}}" },
-        },
-        { id: "if", type: "condition", params: { expression: "sum.result > 20" } },
+        block("loop", "for_each", { items: "{{trigger.items}}" }),
+        block("sum", "transform", { expression: "loop.item.price * trigger.factor + {{loop.index}}" }),
+        block("if", "condition", { expression: "sum.result > 20" }),
         say("large", "{{loop.item.name}}"),
-        { id: "total", type: "transform", params: { expression: "$sum(loop.results.sum.result)" } },
+        block("total", "transform", { expression: "$sum(loop.results.sum.result)" }),
       ],
       [
         { source: "start", target: "loop" },
@@ -244,14 +214,14 @@ describe("expressions inside of a loop", () => {
         ],
       },
     );
-    expect(run).toMatchObject({ state: "completed", error: null });
-    expect(run.blocks).toMatchObject({
+    expect(ended).toMatchObject({ state: "completed", error: null });
+    expect(ended.blocks).toMatchObject({
       loop: { state: "completed", attempts: 1 },
       sum: { state: "completed", attempts: 2, items: { completed: 2 } },
     });
-    expect(run.blocks.loop).not.toHaveProperty("items");
-    expect(run.output.outputs.total).toEqual({ result: 31 });
-    expect(run.output.outputs.loop.results).toMatchObject([
+    expect(ended.blocks.loop).not.toHaveProperty("items");
+    expect(ended.output.outputs.total).toEqual({ result: 31 });
+    expect(ended.output.outputs.loop.results).toMatchObject([
       { sum: { result: 10 }, if: { branch: "false" } },
       { sum: { result: 21 }, if: { branch: "true" }, large: { result: "b" } },
       {},
@@ -274,29 +244,29 @@ describe("a block that fails", () => {
   const input = { url: "ftp://example.com" };
 
   it("ends the run with onError fail", async () => {
-    const run = await outputsOf([start, broken("fail"), say("next", "next")], connections.slice(0, 2), input);
-    expect(run).toMatchObject({ state: "failed", error: { blockId: "broken" }, output: null });
+    const ended = await run([start, broken("fail"), say("next", "next")], connections.slice(0, 2), input);
+    expect(ended).toMatchObject({ state: "failed", error: { blockId: "broken" }, output: null });
   });
 
   it("lets what follows run with onError continue", async () => {
-    const run = await outputsOf(blocks("continue"), connections, input);
-    expect(run.state).toBe("completed");
-    expect(Object.keys(run.output.outputs).sort()).toEqual(["broken", "next", "rescue", "start"]);
+    const ended = await run(blocks("continue"), connections, input);
+    expect(ended.state).toBe("completed");
+    expect(Object.keys(ended.output.outputs).sort()).toEqual(["broken", "next", "rescue", "start"]);
   });
 
   it("takes only the handle error with onError branch", async () => {
-    const run = await outputsOf(blocks("branch"), connections, input);
-    expect(run.state).toBe("completed");
-    expect(Object.keys(run.output.outputs).sort()).toEqual(["broken", "rescue", "start"]);
-    expect(run.output.outputs.broken.error).toEqual({
+    const ended = await run(blocks("branch"), connections, input);
+    expect(ended.state).toBe("completed");
+    expect(Object.keys(ended.output.outputs).sort()).toEqual(["broken", "rescue", "start"]);
+    expect(ended.output.outputs.broken.error).toEqual({
       code: expect.any(String),
       message: expect.any(String),
     });
-    expect(run.output.outputs.rescue.result).toMatch(/^\w+: ./);
+    expect(ended.output.outputs.rescue.result).toMatch(/^\w+: ./);
   });
 
   it("does not take the handle error when it completes", async () => {
-    const run = await outputsOf(
+    const ended = await run(
       [start, { ...say("fine", "fine"), onError: "branch" }, say("rescue", "rescue")],
       [
         { source: "start", target: "fine" },
@@ -304,6 +274,6 @@ describe("a block that fails", () => {
       ],
       {},
     );
-    expect(Object.keys(run.output.outputs).sort()).toEqual(["fine", "start"]);
+    expect(Object.keys(ended.output.outputs).sort()).toEqual(["fine", "start"]);
   });
 });

@@ -186,8 +186,12 @@ describe("the email block", () => {
   });
 
   it("sends no password without encryption when requireTLS asks for it", async () => {
-    const { smtpUrl, received } = await mailServer();
-    await blockFailure(email, { ...mail, smtpUrl: `${smtpUrl}?requireTLS=true` });
+    const { smtpUrl, received } = await mailServer({ disabledCommands: ["STARTTLS"] });
+    const error = await blockFailure(email, { ...mail, smtpUrl: `${smtpUrl}?requireTLS=true` });
+    expect(error.isRetryable).toBe(false);
+    expect(error.message).toMatch(
+      /^The mail server \S+ offers no TLS, which SMTP_URL asks for with requireTLS=true; use a server that does: 5/,
+    );
     expect(received).toEqual([]);
   });
 

@@ -139,6 +139,47 @@ describe("the postgres_query block", () => {
     await sql`delete from people where id > 2`;
   });
 
+  it("gives the rows of statements that the database does not count", async () => {
+    expect(await run("show server_version")).toMatchObject({
+      rows: [{ server_version: expect.any(String) }],
+      rowCount: 1,
+      truncated: false,
+    });
+    const { rows, rowCount } = await run("explain (costs off) select 1");
+    expect({ rows, rowCount }).toEqual({ rows: [{ "QUERY PLAN": "Result" }], rowCount: 1 });
+    const all = await run("show all");
+    expect(all.rowCount).toBeGreaterThan(200);
+    expect(new Set((all.rows as JsonObject[]).map(({ name }) => name)).size).toBe(all.rowCount);
+    expect(await run("show all", { maxRows: 150 })).toMatchObject({ rowCount: 150, truncated: true });
+  });
+
+  it("takes no text without a statement, which no database would answer", () => {
+    const isTaken = (query: string) => connector.params.safeParse({ connectionUrl, query }).success;
+    for (const query of [";", "   ", "-- only a comment", "/* a /* b */ -- c */ ;\n-- d"]) {
+      expect(isTaken(query), query).toBe(false);
+    }
+    for (const query of [
+      "select 1",
+      "-- a\nselect 1",
+      "/* -- */ select 1",
+      "; select '--'",
+      "-- /*\n1 -- */",
+    ]) {
+      expect(isTaken(query), query).toBe(true);
+    }
+  });
+
+  it("says that there are too few values", async () => {
+    for (const [query, values] of [
+      ["select $1::int", []],
+      ["select $1::int, $2::int", [1]],
+    ] as const) {
+      const error = await fail(query, { values: [...values] });
+      expect(error).toMatchObject({ code: "postgres_08P01", isRetryable: false });
+      expect(error.message).toMatch(/^values: give exactly one for each of \$1, \$2 … in the query \(/);
+    }
+  });
+
   it("fetches no more rows than asked for and says that there are more", async () => {
     const query = "select generate_series(1, 1000000000) as n";
     const { rows, rowCount, truncated } = await run(query, { maxRows: 250 });
@@ -189,7 +230,7 @@ describe("the postgres_query block", () => {
       [{ query: "select nonsense from people" }, "postgres_42703", false],
       [{ query: "select from session" }, "postgres_42501", false],
       [{ query: "select $1::int", values: ["x"] }, "postgres_22P02", false],
-      [{ query: "select $1::int" }, "postgres_08P01", true],
+      [{ query: "select $1::int" }, "postgres_08P01", false],
       [{ query: "select 1", connectionUrl: nowhere.href }, "postgres_unreachable", true],
       [{ query: "select 1", connectionUrl: "postgres://reader@127.0.0.1" }, "postgres_invalid_url", false],
       [{ query: "select 1", connectionUrl: `${connectionUrl}?sslmode=maybe` }, "postgres_invalid_url", false],
@@ -206,6 +247,13 @@ describe("the postgres_query block", () => {
         expect(error.message).not.toContain(part);
       }
     }
+  });
+
+  it("names sslmode when the database does not offer the TLS that it asks for", async () => {
+    const error = await fail("select 1", { connectionUrl: `${connectionUrl}?sslmode=require` });
+    expect(error.message).toMatch(
+      /\(ECONNRESET\) with TLS; if it does not offer TLS, write sslmode=prefer\.$/,
+    );
   });
 
   it("goes to public addresses only, unless the server allows private ones", async () => {

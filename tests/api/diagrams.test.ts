@@ -1,6 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { newClient, type TestClient } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { describe, expect, it } from "vitest";
+import { useClient, useTestServer } from "../support/server-hooks.js";
 import {
   block,
   connect,
@@ -11,14 +10,8 @@ import {
   trigger,
 } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
-
-beforeAll(async () => {
-  server = await startTestServer({ config: { role: "worker" } });
-  client = await newClient(server.url);
-});
-afterAll(() => server.close());
+const server = useTestServer({ config: { role: "worker" } });
+const client = useClient(server);
 
 const chain = {
   metadata: { name: "Greet & <shout>" },

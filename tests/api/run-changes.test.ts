@@ -2,18 +2,16 @@ import { pino } from "pino";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../server/db/client.js";
 import { RunChanges } from "../../server/runs/run-changes.js";
-import { newClient, type TestClient, waitFor } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
-import { connect, createWorkflow, startRun, transform, wait } from "../support/workflows.js";
+import { readRun, waitFor } from "../support/client.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
+import { connect, createWorkflow, startRun, startWaiting, transform, wait } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
+const server = useTestServer({ config: { role: "worker" } });
+const client = useClient(server);
 let database: Database;
 let changes: RunChanges;
 
 beforeAll(async () => {
-  server = await startTestServer({ config: { role: "worker" } });
-  client = await newClient(server.url);
   database = openDatabase(server.databaseUrl, { max: 2, applicationName: "watching process" });
   changes = new RunChanges({ sql: database.sql, logger: pino({ level: "silent" }) });
   await changes.start();
@@ -22,10 +20,7 @@ afterAll(async () => {
   changes.stop();
   await Promise.all(reads);
   await database.close();
-  await server.close();
 });
-
-const stateOf = async (runId: string) => (await client.request("GET", `/api/runs/${runId}`)).body.state;
 
 /** What subscribers read; some of it is under way when a run has ended for the test already. */
 const reads: Promise<void>[] = [];
@@ -35,7 +30,7 @@ function watch(runId: string) {
   const states: string[] = [];
   const ended = new Promise<void>((resolve) => {
     const unsubscribe = changes.subscribe(runId, () => {
-      const read = stateOf(runId).then((state: string) => {
+      const read = readRun(client, runId).then(({ state }) => {
         states.push(state);
         if (!["completed", "canceled", "failed"].includes(state)) return;
         unsubscribe();
@@ -52,11 +47,7 @@ it("tells every change of a run of another process, its end included", async () 
     blocks: [wait("pause", 1, "h"), transform("say", 1)],
     connections: connect("pause>say"),
   });
-  const runId = await startRun(client, id);
-  await waitFor(
-    () => stateOf(runId),
-    (state) => state === "waiting",
-  );
+  const runId = await startWaiting(client, id);
   const { states, ended } = watch(runId);
   await waitFor(
     async () => states,
@@ -78,11 +69,7 @@ it("misses no end, however close it is to the subscription", async () => {
 
 it("tells a subscriber again after its connection was lost", async () => {
   const id = await createWorkflow(client, { blocks: [wait("pause", 1, "h")] });
-  const runId = await startRun(client, id);
-  await waitFor(
-    () => stateOf(runId),
-    (state) => state === "waiting",
-  );
+  const runId = await startWaiting(client, id);
   const { states, ended } = watch(runId);
   await waitFor(
     async () => states.length,
@@ -104,13 +91,7 @@ it("makes step writes of runs that nobody watches notify nobody", async () => {
   const id = await createWorkflow(client, { blocks: [transform("say", 1), wait("pause", 1, "h")] });
   const heard: string[] = [];
   await database.sql.listen("run_changed", (runId) => heard.push(runId));
-  const [quiet, watched] = [await startRun(client, id), await startRun(client, id)];
-  for (const runId of [quiet, watched]) {
-    await waitFor(
-      () => stateOf(runId),
-      (state) => state === "waiting",
-    );
-  }
+  const [quiet, watched] = [await startWaiting(client, id), await startWaiting(client, id)];
   const { states, ended } = watch(watched);
   await waitFor(
     async () => states.length,

@@ -1,38 +1,24 @@
-import { Writable } from "node:stream";
 import { pino } from "pino";
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { newClient, type TestClient, waitFor } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { expect, it } from "vitest";
+import { waitFor } from "../support/client.js";
+import type { TestServer } from "../support/server.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
 import {
   block,
   connect,
   createWorkflow,
   runDocument,
   startRun,
+  startWaiting,
   transform,
   wait,
 } from "../support/workflows.js";
 
-let api: TestServer;
-let worker: TestServer;
-let client: TestClient;
 const lines: Record<string, unknown>[] = [];
-
-beforeAll(async () => {
-  const sink = new Writable({
-    write(chunk, _encoding, done) {
-      lines.push(JSON.parse(String(chunk)));
-      done();
-    },
-  });
-  api = await startTestServer({ config: { role: "api" }, logger: pino({ level: "info" }, sink) });
-  worker = await startTestServer({ config: { role: "worker" }, databaseUrl: api.databaseUrl });
-  client = await newClient(api.url);
-});
-afterAll(async () => {
-  await worker.close();
-  await api.close();
-});
+const logger = pino({ level: "info" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+const api = useTestServer({ config: { role: "api" }, logger });
+const worker = useTestServer(() => ({ config: { role: "worker" }, databaseUrl: api.databaseUrl }));
+const client = useClient(api);
 
 /** The value of a sample by its name and labels; 0 when there is none. */
 async function sample(server: TestServer, name: string, labels: Readonly<Record<string, string>>) {
@@ -53,11 +39,7 @@ it("runs are counted once among all processes when they start and when they end,
   const ended = "flowkeep_run_duration_seconds_count";
   await runDocument(client, { blocks: [transform("say", 1)] });
   await runDocument(client, { blocks: [block("call", "http", { url: "{{trigger.url}}" })] });
-  const runId = await startRun(client, await createWorkflow(client, { blocks: [wait("pause", 1, "h")] }));
-  await waitFor(
-    () => client.request("GET", `/api/runs/${runId}`),
-    ({ body }) => body.state === "waiting",
-  );
+  const runId = await startWaiting(client, await createWorkflow(client, { blocks: [wait("pause", 1, "h")] }));
   await client.request("POST", `/api/runs/${runId}/cancel`);
   for (const state of ["completed", "failed", "canceled"]) {
     await waitFor(
@@ -65,7 +47,10 @@ it("runs are counted once among all processes when they start and when they end,
       (count) => count === 1,
     );
   }
-  expect(await total("flowkeep_runs_started_total", { trigger: "manual" })).toBe(3);
+  await waitFor(
+    () => total("flowkeep_runs_started_total", { trigger: "manual" }),
+    (count) => count === 3,
+  );
   expect(await sample(api, ended, { state: "canceled" })).toBe(1);
   expect(await sample(worker, ended, { state: "completed" })).toBe(1);
 });
@@ -94,11 +79,7 @@ it("metrics name no organization, workflow or run", async () => {
 
 it("a line of the log tells a run's start and end without its data", async () => {
   const workflowId = await createWorkflow(client, { blocks: [wait("pause", 1, "h")] });
-  const runId = await startRun(client, workflowId, { input: { password: "hunter2" } });
-  await waitFor(
-    () => client.request("GET", `/api/runs/${runId}`),
-    ({ body }) => body.state === "waiting",
-  );
+  const runId = await startWaiting(client, workflowId, { password: "hunter2" });
   await client.request("POST", `/api/runs/${runId}/cancel`);
   const own = await waitFor(
     async () => lines.filter((line) => line.runId === runId),

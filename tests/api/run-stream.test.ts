@@ -1,36 +1,32 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { createFlowkeepClient } from "../../router/client.js";
-import { newClient, type TestClient, waitFor } from "../support/client.js";
+import { newClient } from "../support/client.js";
 import {
   type EventStream,
   FetchedEventSource,
   openStream,
   type StreamEvent,
 } from "../support/event-stream.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { startTestServer } from "../support/server.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
 import {
   block,
   connect,
   createWorkflow,
   runDocument,
   startRun,
+  startWaiting,
   transform,
   trigger,
   wait,
 } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
+const server = useTestServer({ config: { role: "worker" } });
+const client = useClient(server);
 const streams: EventStream[] = [];
-
-beforeAll(async () => {
-  server = await startTestServer({ config: { role: "worker" } });
-  client = await newClient(server.url);
-});
 afterEach(() => {
   for (const stream of streams.splice(0)) stream.leave();
 });
-afterAll(() => server.close());
 
 async function watch(runId: string, lastEventId?: string, key: string | null = client.key, at = server.url) {
   const stream = await openStream(`${at}/api/runs/${runId}/stream`, key, lastEventId);
@@ -43,14 +39,7 @@ const waitingChain = {
   connections: connect("start>pause>say"),
 };
 
-async function startWaiting(): Promise<string> {
-  const runId = await startRun(client, await createWorkflow(client, waitingChain));
-  await waitFor(
-    () => client.request("GET", `/api/runs/${runId}`),
-    ({ body }) => body.state === "waiting",
-  );
-  return runId;
-}
+const startChain = async () => startWaiting(client, await createWorkflow(client, waitingChain));
 
 /** What a client knows that applies every event in order. */
 function known(events: readonly StreamEvent[]): Record<string, string> {
@@ -61,7 +50,7 @@ function known(events: readonly StreamEvent[]): Record<string, string> {
 
 describe("a stream of a run", () => {
   it("begins with how the run and each block stand, tells what happens, and ends", async () => {
-    const runId = await startWaiting();
+    const runId = await startChain();
     const stream = await watch(runId);
     expect(stream.status).toBe(200);
     expect(stream.headers.get("content-type")).toMatch(/^text\/event-stream/);
@@ -112,7 +101,7 @@ describe("a stream of a run", () => {
 
 describe("a client that comes back", () => {
   it("is told exactly what changed since its last event", async () => {
-    const runId = await startWaiting();
+    const runId = await startChain();
     const first = await watch(runId);
     await first.until(({ data }) => data.blockId === "off");
     const [, second, , , last] = first.events;
@@ -166,7 +155,7 @@ const waitlessChain = {
 
 describe("whoever asks for a stream", () => {
   it("without credentials, without the permission, or of another organization is refused as any read", async () => {
-    const runId = await startWaiting();
+    const runId = await startChain();
     const stranger = await newClient(server.url);
     const answers = await Promise.all(
       [null, stranger.key].map(async (key) => {
@@ -187,7 +176,7 @@ describe("whoever asks for a stream", () => {
   });
 
   it("gets its head without its events for HEAD", async () => {
-    const runId = await startWaiting();
+    const runId = await startChain();
     const response = await fetch(`${server.url}/api/runs/${runId}/stream`, {
       method: "HEAD",
       headers: { authorization: `Bearer ${client.key}` },
@@ -234,7 +223,7 @@ describe("over tRPC", () => {
   });
 
   it("tells of a run that goes on, and frees everything when the client leaves", async () => {
-    const runId = await startWaiting();
+    const runId = await startChain();
     const events = await subscribe({ runId }, ({ type }) => type === "block");
     expect(events.map(({ data }) => data.type)).toEqual(["run", "block"]);
   });
@@ -249,7 +238,7 @@ describe("over tRPC", () => {
 
 it("streams end when the server stops", async () => {
   const other = await startTestServer({ databaseUrl: server.databaseUrl, config: { role: "api" } });
-  const stream = await watch(await startWaiting(), undefined, client.key, other.url);
+  const stream = await watch(await startChain(), undefined, client.key, other.url);
   await stream.until(({ data }) => data.blockId === "off");
   await other.close();
   await stream.closed;

@@ -1,8 +1,7 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { newClient, type TestClient, waitFor } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { endedRun, readRun, waitFor } from "../support/client.js";
+import { closeServers, serve } from "../support/http-block.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
 import {
   block,
   connect,
@@ -10,38 +9,25 @@ import {
   logsOf,
   runDocument,
   startRun,
+  startWaiting,
   transform,
   trigger,
   wait,
 } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
-/** Answers 503 to `/flaky` once, and 200 to the rest. */
-const peer = createServer((request, response) => {
-  const { url = "" } = request;
-  const isFirst = !seen.has(url);
-  seen.add(url);
-  response.statusCode = url === "/flaky" && isFirst ? 503 : 200;
-  response.end("{}");
-});
-const seen = new Set<string>();
-let origin = "";
+const server = useTestServer({ config: { role: "worker" } });
+const client = useClient(server);
+afterEach(closeServers);
 
-beforeAll(async () => {
-  await new Promise<void>((resolve) => peer.listen(0, "127.0.0.1", resolve));
-  origin = `http://127.0.0.1:${(peer.address() as AddressInfo).port}`;
-  server = await startTestServer({ config: { role: "worker" } });
-  client = await newClient(server.url);
-});
-afterAll(async () => {
-  await server.close();
-  peer.close();
-});
-
-const read = async (runId: string) => (await client.request("GET", `/api/runs/${runId}`)).body;
+const read = (runId: string) => readRun(client, runId);
 const statesOf = (run: { blocks: Record<string, { state: string }> }) =>
   Object.fromEntries(Object.entries(run.blocks).map(([id, { state }]) => [id, state]));
+
+/** A workflow that calls the address again after so many milliseconds when it fails. */
+const retryingCall = (url: string, initialMs: number) =>
+  createWorkflow(client, {
+    blocks: [block("call", "http", { url }, { retry: { maxAttempts: 3, initialMs, factor: 1 } })],
+  });
 
 describe("the blocks of a run", () => {
   it("stand as what happened to them, also while it waits: what no taken path leads to is skipped at once", async () => {
@@ -62,11 +48,7 @@ describe("the blocks of a run", () => {
         { source: "check", target: "small", sourceHandle: "false" },
       ],
     });
-    const runId = await startRun(client, id, { input: { isBig: true } });
-    await waitFor(
-      () => read(runId),
-      ({ state }) => state === "waiting",
-    );
+    const runId = await startWaiting(client, id, { isBig: true });
     expect(statesOf(await read(runId))).toEqual({
       start: "completed",
       check: "completed",
@@ -82,31 +64,25 @@ describe("the blocks of a run", () => {
   });
 
   it("count their tries, are retrying between them, and then what they came to", async () => {
-    seen.delete("/flaky");
-    const id = await createWorkflow(client, {
-      blocks: [
-        block(
-          "call",
-          "http",
-          { url: `${origin}/flaky` },
-          { retry: { maxAttempts: 3, initialMs: 400, factor: 1 } },
-        ),
-      ],
-    });
-    const runId = await startRun(client, id);
+    const failing = await serve((_request, response) => response.writeHead(503).end("{}"));
+    const long = await startRun(client, await retryingCall(failing.origin, 3_600_000));
     const retrying = await waitFor(
-      () => read(runId),
+      () => read(long),
       ({ blocks }) => blocks.call.state === "retrying",
     );
     expect(retrying.blocks.call).toMatchObject({ attempts: 1, finishedAt: null });
-    const ended = await waitFor(
-      () => read(runId),
-      ({ state }) => state === "completed",
-    );
+    await client.request("POST", `/api/runs/${long}/cancel`);
+
+    const statuses = [503, 200];
+    const { origin } = await serve((_request, response) => {
+      response.writeHead(statuses.shift() ?? 500).end("{}");
+    });
+    const short = await startRun(client, await retryingCall(origin, 10));
+    const ended = await endedRun(client, short);
     expect(ended.blocks.call).toMatchObject({ state: "completed", attempts: 2 });
     expect(ended.blocks.call.startedAt < ended.blocks.call.finishedAt).toBe(true);
     expect(
-      (await logsOf(client, runId)).map(({ kind, status }: Record<string, unknown>) => [kind, status]),
+      (await logsOf(client, short)).map(({ kind, status }: Record<string, unknown>) => [kind, status]),
     ).toEqual([
       ["block", "failed"],
       ["backoff", "completed"],
@@ -115,6 +91,7 @@ describe("the blocks of a run", () => {
   });
 
   it("inside a loop say how many items stand how, and their attempts name their item", async () => {
+    const { origin } = await serve((_request, response) => response.end("{}"));
     const run = await runDocument(
       client,
       {
@@ -185,11 +162,7 @@ describe("the logs of a run", () => {
     const id = await createWorkflow(client, {
       blocks: [block("event", "wait_for_event", { eventName: "paid" })],
     });
-    const runId = await startRun(client, id);
-    await waitFor(
-      () => read(runId),
-      ({ state }) => state === "waiting",
-    );
+    const runId = await startWaiting(client, id);
     const shown = async () =>
       (await logsOf(client, runId)).map(({ name, kind, status }: Record<string, unknown>) => [
         name,
@@ -199,10 +172,7 @@ describe("the logs of a run", () => {
     expect(await shown()).toEqual([["event@wait", "wait", "waiting"]]);
     expect(statesOf(await read(runId))).toEqual({ event: "waiting" });
     await client.request("POST", "/api/signals", { name: "paid", payload: 1 });
-    await waitFor(
-      () => read(runId),
-      ({ state }) => state === "completed",
-    );
+    expect(await endedRun(client, runId)).toMatchObject({ state: "completed" });
     expect(await shown()).toEqual([
       ["event@wait", "wait", "completed"],
       ["event", "block", "completed"],

@@ -1,59 +1,25 @@
-import postgres from "postgres";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { newClient, type TestClient, waitFor } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
-import {
-  block,
-  clockAt,
-  connect,
-  createWorkflow,
-  transform,
-  trigger,
-  walkPages,
-} from "../support/workflows.js";
+import { beforeEach, describe, expect, it } from "vitest";
+import { waitFor } from "../support/client.js";
+import { useClockAt } from "../support/clocks.js";
+import { createSchedule } from "../support/schedules.js";
+import { useClient, useSql, useTestServer } from "../support/server-hooks.js";
+import { block, connect, createWorkflow, transform, trigger, walkPages } from "../support/workflows.js";
 
-const clock = clockAt("2026-11-22T10:00:30.000Z");
+const clock = useClockAt("2026-11-22T10:00:30.000Z");
 const greeting = { blocks: [trigger, transform("echo", "{{trigger}}")], connections: connect("start>echo") };
-let one: TestServer;
-let other: TestServer;
-let alarm: TestClient;
-let client: TestClient;
-let workflowId: string;
-let sql: postgres.Sql;
+const one = useTestServer({ now: clock.now });
+const other = useTestServer(() => ({ now: clock.now, databaseUrl: one.databaseUrl }));
+const sql = useSql(one);
+const alarm = useClient(one);
+const client = useClient(one, beforeEach);
 
-beforeAll(async () => {
-  one = await startTestServer({ now: clock.now });
-  other = await startTestServer({ now: clock.now, databaseUrl: one.databaseUrl });
-  alarm = await newClient(one.url);
-  sql = postgres(one.databaseUrl, { max: 1, onnotice: () => {} });
-});
-afterAll(async () => {
-  await sql.end();
-  await other.close();
-  await one.close();
-});
-beforeEach(async () => {
-  clock.set("2026-11-22T10:00:30.000Z");
-  client = await newClient(one.url);
-  workflowId = await createWorkflow(client, greeting);
-});
-
-async function schedule(cron: string, more: Record<string, unknown> = {}) {
-  const { body } = await client.request("POST", "/api/schedules", { workflowId, cron, ...more });
-  expect(body).toMatchObject({ cron });
-  return body;
-}
+const schedule = async (cron: string, more: Readonly<Record<string, unknown>> = {}) =>
+  createSchedule(client, { workflowId: await createWorkflow(client, greeting), cron, ...more });
 
 /** Sets the clock; the schedulers sleep by real time, but look at it again when a schedule is created. */
 async function moveTo(instant: string): Promise<void> {
   clock.set(instant);
-  const asleep = await createWorkflow(alarm, greeting);
-  const { status } = await alarm.request("POST", "/api/schedules", {
-    workflowId: asleep,
-    cron: "@yearly",
-    enabled: false,
-  });
-  expect(status).toBe(201);
+  await createSchedule(alarm, { cron: "@yearly", enabled: false });
 }
 
 /** Waits until the scheduler has nothing left to do for the schedule up to `next`, which is null at its end. */

@@ -1,31 +1,17 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createFlowkeepClient } from "../../router/client.js";
-import { newClient, type TestClient } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
-import { clockAt, createWorkflow, trigger } from "../support/workflows.js";
+import { useClockAt } from "../support/clocks.js";
+import { createSchedule } from "../support/schedules.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
+import { createWorkflow, trigger } from "../support/workflows.js";
 
 const START = "2026-11-22T10:00:30.250Z";
-const clock = clockAt(START);
+const clock = useClockAt(START);
 const runnable = { blocks: [trigger] };
-let server: TestServer;
-let client: TestClient;
-let workflowId: string;
+const server = useTestServer({ now: clock.now, config: { role: "api" } });
+const client = useClient(server);
 
-beforeAll(async () => {
-  server = await startTestServer({ now: clock.now, config: { role: "api" } });
-  client = await newClient(server.url);
-});
-beforeEach(async () => {
-  clock.set(START);
-  workflowId = await createWorkflow(client, runnable);
-});
-afterAll(() => server.close());
-
-async function created(body: Record<string, unknown> = {}) {
-  const answer = await client.request("POST", "/api/schedules", { workflowId, cron: "0 9 * * *", ...body });
-  expect([answer.status, answer.body.error]).toEqual([201, undefined]);
-  return answer.body;
-}
+const created = (body: Readonly<Record<string, unknown>> = {}) => createSchedule(client, body);
 const change = (id: string, body: unknown, headers: Record<string, string> = {}) =>
   client.request("PATCH", `/api/schedules/${id}`, body, headers);
 const get = async (id: string) => (await client.request("GET", `/api/schedules/${id}`)).body;
@@ -164,8 +150,18 @@ describe("pausing and resuming", () => {
     expect(await get(id)).toMatchObject({ enabled: false, runCount: 2 });
   });
 
+  it("is not what a schedule needs that has no instant left: it says why, and a later endAt lets it go on", async () => {
+    const { id } = await created({ endAt: "2026-11-23T09:00:00.000Z" });
+    const stoppedReason = expect.stringContaining("endAt (2026-11-23T09:00:00.000Z)");
+    expect(await get(id)).toMatchObject({ enabled: true, nextFireAt: null, stoppedReason });
+    expect((await change(id, { enabled: false })).body).toMatchObject({ stoppedReason: null });
+    expect((await change(id, { enabled: true })).body).toMatchObject({ stoppedReason });
+    const { body } = await change(id, { endAt: "2026-11-23T09:00:00.001Z" });
+    expect(body).toMatchObject({ stoppedReason: null, nextFireAt: "2026-11-23T09:00:00.000Z" });
+  });
+
   it("of a schedule whose workflow was removed needs another workflow", async () => {
-    const { id } = await created();
+    const { id, workflowId } = await created();
     await client.request("DELETE", `/api/workflows/${workflowId}`);
     expect(await get(id)).toMatchObject({
       enabled: false,

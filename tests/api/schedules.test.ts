@@ -1,49 +1,23 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { createFlowkeepClient } from "../../router/client.js";
-import { newClient, type TestClient } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
-import {
-  block,
-  clockAt,
-  connect,
-  createWorkflow,
-  edit,
-  transform,
-  trigger,
-  walkPages,
-} from "../support/workflows.js";
+import { beforeAll, describe, expect, it } from "vitest";
+import { newClient } from "../support/client.js";
+import { clockAt } from "../support/clocks.js";
+import { createSchedule } from "../support/schedules.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
+import { absentWorkflows, createWorkflow, trigger } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
-let workflowId: string;
 const START = "2026-11-22T10:00:30.250Z";
 const clock = clockAt(START);
-const greeting = { blocks: [trigger, transform("echo", "{{trigger}}")], connections: connect("start>echo") };
-
-// Without a scheduler of its own the server fires by tick alone, and without a worker its runs stay as they started.
+const server = useTestServer({ now: clock.now, config: { role: "api" } });
+const client = useClient(server);
+let workflowId: string;
 beforeAll(async () => {
-  server = await startTestServer({ now: clock.now, config: { role: "api" } });
-  await enterOrganization();
+  workflowId = await createWorkflow(client, { blocks: [trigger] });
 });
-beforeEach(() => clock.set(START));
-afterAll(() => server.close());
 
-/** From now on the client is of a new organization with one workflow. */
-async function enterOrganization(): Promise<void> {
-  client = await newClient(server.url);
-  workflowId = await createWorkflow(client, greeting);
-}
-
-const create = (body: Record<string, unknown>, by = client) =>
+const create = (body: Readonly<Record<string, unknown>>, by = client) =>
   by.request("POST", "/api/schedules", { workflowId, cron: "0 9 * * *", ...body });
+const created = (body: Readonly<Record<string, unknown>>) => createSchedule(client, { workflowId, ...body });
 const get = (id: string) => client.request("GET", `/api/schedules/${id}`);
-const unknownId = "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b4d";
-
-async function created(body: Record<string, unknown>) {
-  const answer = await create(body);
-  expect([answer.status, answer.body.error]).toEqual([201, undefined]);
-  return answer.body;
-}
 
 describe("creating a schedule", () => {
   it("gives it an id, its defaults, its place and the next instant", async () => {
@@ -120,7 +94,7 @@ describe("creating a schedule", () => {
     });
     expect((await get("sch_mine")).body).toEqual({ ...first, recent: [] });
     const stranger = await newClient(server.url);
-    const foreign = await createWorkflow(stranger, greeting);
+    const foreign = await createWorkflow(stranger, { blocks: [trigger] });
     expect((await create({ id: "sch_mine", workflowId: foreign }, stranger)).status).toBe(201);
     await client.request("DELETE", "/api/schedules/sch_mine");
     expect((await create({ id: "sch_mine" })).status).toBe(201);
@@ -172,11 +146,7 @@ describe("creating a schedule", () => {
   });
 
   it("for a workflow that is not there, not ours or removed is workflow_not_found", async () => {
-    const stranger = await newClient(server.url);
-    const foreign = await createWorkflow(stranger, greeting);
-    const removed = await createWorkflow(client, greeting);
-    await client.request("DELETE", `/api/workflows/${removed}`);
-    for (const id of [unknownId, "nonsense", foreign, removed]) {
+    for (const id of await absentWorkflows(client)) {
       const { status, body } = await create({ workflowId: id });
       expect([status, body.error]).toEqual([404, "workflow_not_found"]);
     }
@@ -197,56 +167,45 @@ describe("creating a schedule", () => {
   });
 });
 
-describe("reading and deleting schedules", () => {
-  beforeEach(enterOrganization);
+describe("instants at the ends of the calendar", () => {
+  const preview = (body: Record<string, unknown>) =>
+    client.request("POST", "/api/schedules/preview", { cron: "* * * * *", ...body });
 
-  it("lists them newest first, also those of one workflow, in pages without gap or duplicate", async () => {
-    const other = await createWorkflow(client, greeting);
-    const ids: string[] = [];
-    for (let index = 0; index < 7; index += 1) {
-      ids.push((await created({ workflowId: index % 2 === 0 ? workflowId : other })).id);
-    }
-    clock.set("2026-11-22T10:00:31.000Z");
-    const newest = await created({ id: "sch_newest" });
-    for (const limit of [1, 3, 8]) {
-      const rows = await walkPages(client, "/api/schedules", limit);
-      expect(rows[0]).toEqual(newest);
-      expect(rows.map(({ id }) => id).sort()).toEqual([...ids, newest.id].sort());
-      expect(await walkPages(client, `/api/schedules?workflowId=${other}`, limit)).toHaveLength(3);
-    }
-    for (const id of [unknownId, "nonsense"]) {
-      const { status, body } = await client.request("GET", `/api/schedules?workflowId=${id}`);
-      expect([status, body.data]).toEqual([200, []]);
-    }
-  });
-
-  it("deletes one once; then it is not_found and not listed", async () => {
-    const { id } = await created({});
-    const deleted = await client.request("DELETE", `/api/schedules/${id}`);
-    expect([deleted.status, deleted.body]).toEqual([204, null]);
-    for (const method of ["GET", "DELETE"]) {
-      const answer = await client.request(method, `/api/schedules/${id}`);
-      expect([answer.status, answer.body.error]).toEqual([404, "not_found"]);
-    }
-    expect(await walkPages(client, "/api/schedules", 10)).toEqual([]);
-  });
-
-  it("answers the same over tRPC", async () => {
-    const trpc = createFlowkeepClient({ url: server.url, apiKey: client.key });
-    const schedule = await trpc.schedules.create.mutate({ workflowId, cron: "0 9 * * *", payload: { n: 1 } });
-    expect({ ...schedule, recent: [] }).toEqual((await get(schedule.id)).body);
-    expect(await trpc.schedules.get.query({ id: schedule.id })).toEqual({ ...schedule, recent: [] });
-    expect((await trpc.schedules.list.query({})).data).toEqual([schedule]);
-    expect((await trpc.schedules.preview.query({ cron: "@daily", count: 1 })).instants).toEqual([
-      "2026-11-23T00:00:00.000Z",
+  it("beyond the year 9999 are none", async () => {
+    const last = await created({ startAt: "9999-12-31T23:59:59Z", jitterSeconds: 86_400 });
+    expect(last.nextFireAt).toBeNull();
+    const paused = await created({ startAt: "9999-12-31T23:59:59Z", enabled: false });
+    const resumed = await client.request("PATCH", `/api/schedules/${paused.id}`, { enabled: true });
+    expect([resumed.status, resumed.body.nextFireAt]).toEqual([200, null]);
+    const leap = await preview({ cron: "0 0 29 2 *", from: "9998-01-01T00:00:00Z" });
+    expect([leap.status, leap.body.instants]).toEqual([200, []]);
+    const delayed = await preview({ from: "9999-12-31T23:58:00Z", jitterSeconds: 86_400 });
+    expect(delayed.body.instants).toEqual(["9999-12-31T23:59:00.000Z"]);
+    expect(delayed.body.firings[0].fireAt <= "9999-12-31T23:59:59.999Z").toBe(true);
+    expect((await preview({ from: "0001-01-01T00:00:00Z", count: 1 })).body.instants).toEqual([
+      "0001-01-01T00:01:00.000Z",
     ]);
-    await expect(trpc.schedules.create.mutate({ workflowId, cron: "99 99 * * *" })).rejects.toMatchObject({
-      data: { error: "invalid_cron", httpStatus: 400 },
-    });
-    await trpc.schedules.remove.mutate({ id: schedule.id });
-    await expect(trpc.schedules.get.query({ id: schedule.id })).rejects.toMatchObject({
-      data: { error: "not_found", httpStatus: 404 },
-    });
+    expect((await created({ startAt: "0001-01-01T00:00:00Z" })).startAt).toBe("0001-01-01T00:00:00.000Z");
+  });
+
+  it.each([
+    "0000-01-01T00:00:00Z",
+    "-000001-01-01T00:00:00Z",
+    "+010000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+  ])("%s is no instant of a request", async (instant) => {
+    const { id } = await created({ enabled: false });
+    for (const [field, answer] of [
+      ["startAt", await create({ startAt: instant })],
+      ["endAt", await create({ endAt: instant })],
+      ["startAt", await client.request("PATCH", `/api/schedules/${id}`, { startAt: instant })],
+      ["from", await preview({ from: instant })],
+    ] as const) {
+      expect([answer.status, answer.body.issues?.[0].path]).toEqual([400, [field]]);
+    }
+    const between = { from: instant, to: instant };
+    expect((await client.request("POST", `/api/schedules/${id}/backfill`, between)).status).toBe(400);
   });
 });
 
@@ -294,160 +253,5 @@ describe("a preview", () => {
       expect([answer.status, answer.body.issues?.[0].path]).toEqual([400, [field]]);
     }
     expect(await preview({ cron: "@hourly", count: 100 })).toHaveLength(100);
-  });
-});
-
-describe("a tick", () => {
-  beforeEach(enterOrganization);
-
-  const nothing = { fired: [], failed: [], skippedAlreadyFired: 0, skippedNotMatching: 0, skippedExpired: 0 };
-  const tick = async (by = client) => {
-    const { status, body } = await by.request("POST", "/api/admin/tick");
-    expect(status).toBe(200);
-    return body;
-  };
-
-  it("of an organization without schedules does nothing", async () => {
-    await created({ enabled: false, cron: "* * * * *" });
-    expect(await tick()).toEqual(nothing);
-  });
-
-  it("fires what matches the minute, also when it was created within it, with the payload as input", async () => {
-    const { id } = await created({ cron: "0 10 * * *", payload: { name: "Ada", list: [1] } });
-    clock.set("2026-11-22T10:00:59.999Z");
-    const result = await tick();
-    expect(result).toEqual({ ...nothing, fired: [{ scheduleId: id, runId: expect.any(String) }] });
-    const { body: run } = await client.request("GET", `/api/runs/${result.fired[0].runId}`);
-    expect(run).toMatchObject({
-      workflowId,
-      workflowVersion: 1,
-      input: { name: "Ada", list: [1] },
-      createdAt: "2026-11-22T10:00:59.999Z",
-    });
-    expect(run.trigger).toEqual({
-      kind: "schedule",
-      scheduleId: id,
-      scheduledFor: "2026-11-22T10:00:00.000Z",
-      firedAt: "2026-11-22T10:00:59.999Z",
-      occurrenceId: (await get(id)).body.recent[0].id,
-    });
-  });
-
-  it("fires without payload with {} as input", async () => {
-    await created({ cron: "0 10 * * *" });
-    const { fired } = await tick();
-    expect((await client.request("GET", `/api/runs/${fired[0].runId}`)).body.input).toEqual({});
-  });
-
-  it("fires each instant once, and the next instant again", async () => {
-    const { id } = await created({ cron: "*/2 * * * *" });
-    expect((await tick()).fired).toHaveLength(1);
-    expect(await tick()).toEqual({ ...nothing, skippedAlreadyFired: 1 });
-    clock.set("2026-11-22T10:00:59.999Z");
-    expect(await tick()).toEqual({ ...nothing, skippedAlreadyFired: 1 });
-    clock.set("2026-11-22T10:01:00.000Z");
-    expect(await tick()).toEqual({ ...nothing, skippedNotMatching: 1 });
-    clock.set("2026-11-22T10:02:00.000Z");
-    expect((await tick()).fired).toMatchObject([{ scheduleId: id }]);
-    const runs = await walkPages(client, "/api/runs?trigger=schedule", 10);
-    expect(runs.map((run) => run.trigger.scheduledFor)).toEqual([
-      "2026-11-22T10:02:00.000Z",
-      "2026-11-22T10:00:00.000Z",
-    ]);
-  });
-
-  it("counts what does not match, has not begun or is over", async () => {
-    await created({ cron: "1 10 * * *" });
-    await created({ cron: "0 10 * * *", timezone: "Europe/Berlin" });
-    await created({ cron: "* * * * *", startAt: "2026-11-22T10:00:30.251Z" });
-    await created({ cron: "* * * * *", endAt: "2026-11-22T10:00:00Z" });
-    await created({ cron: "1 1 * * *", endAt: "2026-11-22T09:00:00Z" });
-    expect(await tick()).toEqual({ ...nothing, skippedNotMatching: 3, skippedExpired: 2 });
-  });
-
-  it("goes by the schedule's time zone and range", async () => {
-    const zone = await created({ cron: "0 11 * * *", timezone: "Europe/Berlin" });
-    const begun = await created({ cron: "* * * * *", startAt: "2026-11-22T10:00:30.250Z" });
-    const ending = await created({ cron: "* * * * *", endAt: "2026-11-22T10:00:00.001Z" });
-    const { fired, ...rest } = await tick();
-    expect(fired.map(({ scheduleId }: { scheduleId: string }) => scheduleId).sort()).toEqual(
-      [zone.id, begun.id, ending.id].sort(),
-    );
-    expect({ ...rest, fired: [] }).toEqual(nothing);
-  });
-
-  it("fires a time that the clock skips or repeats once", async () => {
-    await created({ cron: "30 2 * * *", timezone: "Europe/Berlin" });
-    const fired: string[] = [];
-    for (const instant of [
-      "2026-10-25T00:30Z",
-      "2026-10-25T01:30Z",
-      "2027-03-28T00:30Z",
-      "2027-03-28T01:30Z",
-    ]) {
-      clock.set(instant);
-      if ((await tick()).fired.length > 0) fired.push(instant);
-    }
-    expect(fired).toEqual(["2026-10-25T00:30Z", "2027-03-28T01:30Z"]);
-  });
-
-  it("fires once however many ticks come at once", async () => {
-    const { id } = await created({ cron: "* * * * *" });
-    const results = await Promise.all(Array.from({ length: 10 }, () => tick()));
-    expect(results.flatMap(({ fired }) => fired)).toMatchObject([{ scheduleId: id }]);
-    expect(results.reduce((sum, { skippedAlreadyFired }) => sum + skippedAlreadyFired, 0)).toBe(9);
-    expect(await walkPages(client, "/api/runs", 10)).toHaveLength(1);
-  });
-
-  it("reports a workflow that cannot run as failed, once, and fires the others", async () => {
-    const empty = await createWorkflow(client);
-    const broken = await createWorkflow(client, { blocks: [block("call", "http")] });
-    const failing = [
-      await created({ workflowId: empty, cron: "* * * * *" }),
-      await created({ workflowId: broken, cron: "* * * * *" }),
-    ];
-    const fine = await created({ cron: "* * * * *" });
-    const result = await tick();
-    expect(result.fired).toMatchObject([{ scheduleId: fine.id }]);
-    expect(result.failed).toEqual(
-      expect.arrayContaining([
-        {
-          scheduleId: failing[0].id,
-          error: "The workflow has no enabled block, so there is nothing to run.",
-        },
-        { scheduleId: failing[1].id, error: expect.stringContaining("url is required by http") },
-      ]),
-    );
-    expect(result.failed).toHaveLength(2);
-    expect(await tick()).toEqual({ ...nothing, skippedAlreadyFired: 3 });
-    await edit(client, empty, [{ operation_type: "add", block_id: "start", type: "trigger_webhook" }]);
-    clock.set("2026-11-22T10:01:00Z");
-    expect((await tick()).fired.map(({ scheduleId }: { scheduleId: string }) => scheduleId)).toContain(
-      failing[0].id,
-    );
-  });
-
-  it("leaves schedules of removed workflows and of other organizations alone", async () => {
-    const stranger = await newClient(server.url);
-    const foreign = await createWorkflow(stranger, greeting);
-    await create({ workflowId: foreign, cron: "* * * * *" }, stranger);
-    await created({ cron: "* * * * *" });
-    await client.request("DELETE", `/api/workflows/${workflowId}`);
-    expect(await tick()).toEqual(nothing);
-    expect((await tick(stranger)).fired).toHaveLength(1);
-  });
-
-  it("runs the newest version of the workflow", async () => {
-    await created({ cron: "* * * * *" });
-    await edit(client, workflowId, [{ operation_type: "update", block_id: "echo", name: "Echo" }]);
-    const { fired } = await tick();
-    expect((await client.request("GET", `/api/runs/${fired[0].runId}`)).body.workflowVersion).toBe(2);
-  });
-
-  it("answers the same over tRPC", async () => {
-    const { id } = await created({ cron: "* * * * *" });
-    const trpc = createFlowkeepClient({ url: server.url, apiKey: client.key });
-    expect((await trpc.admin.tick.mutate()).fired).toMatchObject([{ scheduleId: id }]);
-    expect(await trpc.admin.tick.mutate()).toEqual({ ...nothing, skippedAlreadyFired: 1 });
   });
 });

@@ -1,31 +1,28 @@
 import { randomBytes } from "node:crypto";
 import { pino } from "pino";
 import postgres from "postgres";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { newClient, send, type TestClient, waitFor } from "../support/client.js";
-import { createTestDatabase, type TestDatabase } from "../support/database.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { endedRun, newClient, send, type TestClient, waitFor } from "../support/client.js";
+import { createTestDatabase } from "../support/database.js";
 import { closeServers, echo, serve } from "../support/http-block.js";
 import { setSecret } from "../support/operations-table.js";
-import { startTestServer, type TestServer } from "../support/server.js";
-import { block, connect, createWorkflow, logsOf, runDocument, startRun, wait } from "../support/workflows.js";
+import { startTestServer } from "../support/server.js";
+import { useClient, useSql, useTestServer } from "../support/server-hooks.js";
+import {
+  block,
+  connect,
+  createWorkflow,
+  logsOf,
+  runDocument,
+  startRun,
+  startWaiting,
+  wait,
+} from "../support/workflows.js";
 
-let database: TestDatabase;
-let sql: postgres.Sql;
-let server: TestServer;
-let client: TestClient;
-
-beforeAll(async () => {
-  database = await createTestDatabase();
-  sql = postgres(database.url, { max: 1, onnotice: () => {} });
-  server = await startTestServer({ databaseUrl: database.url });
-  client = await newClient(server.url);
-});
+const server = useTestServer();
+const client = useClient(server);
+const sql = useSql(server);
 afterEach(closeServers);
-afterAll(async () => {
-  await server.close();
-  await sql.end();
-  await database.drop();
-});
 
 const key = () => ({ id: `k_${randomBytes(3).toString("hex")}`, key: randomBytes(32).toString("base64") });
 const call = (id: string, url: string, name: string) =>
@@ -73,12 +70,12 @@ describe("a secret in a run", () => {
     await setSecret(client, "NOT_OURS", "of another organization");
     const cases = [
       [
-        block("call", "http", { url: "http://127.0.0.1:9", headers: { a: "{{secrets.NOT_OURS}}" } }),
+        block("call", "http", { url: "http://127.0.0.1:2", headers: { a: "{{secrets.NOT_OURS}}" } }),
         "NOT_OURS",
       ],
       [
         block("call", "http", {
-          url: "http://127.0.0.1:9",
+          url: "http://127.0.0.1:2",
           method: "POST",
           body: { a: [["{{secrets.IN_BODY}}"]] },
         }),
@@ -109,17 +106,19 @@ describe("a secret in a run", () => {
   it("fails its block once it is gone", async () => {
     await setSecret(client, "FLEETING", "soon gone");
     const workflowId = await createWorkflow(client, {
-      blocks: [wait("pause", 800), call("call", "http://127.0.0.1:9", "FLEETING")],
+      blocks: [
+        block("pause", "wait_for_event", { eventName: "go on" }),
+        call("call", "http://127.0.0.1:2", "FLEETING"),
+      ],
       connections: connect("pause>call"),
     });
-    const runId = await startRun(client, workflowId);
+    const runId = await startWaiting(client, workflowId);
     await client.request("DELETE", "/api/secrets/FLEETING");
-    const { body } = await waitFor(
-      () => client.request("GET", `/api/runs/${runId}`),
-      (answer) => answer.body.state === "failed",
-    );
-    expect(body.error).toMatchObject({ code: "secret_missing", blockId: "call", attempt: 1 });
-    expect(body.error.message).toContain("FLEETING");
+    await client.request("POST", "/api/signals", { name: "go on" });
+    const { state, error } = await endedRun(client, runId);
+    expect(state).toBe("failed");
+    expect(error).toMatchObject({ code: "secret_missing", blockId: "call", attempt: 1 });
+    expect(error.message).toContain("FLEETING");
   });
 
   it("is kept out of parameters that must not hold one", async () => {

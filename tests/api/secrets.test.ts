@@ -1,23 +1,12 @@
-import postgres from "postgres";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { newClient, send, type TestClient } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { describe, expect, it } from "vitest";
+import { newClient, send } from "../support/client.js";
+import { useClient, useSql, useTestServer } from "../support/server-hooks.js";
 import { mintKey } from "../support/sign-up.js";
 import { walkPages } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
-let sql: postgres.Sql;
-
-beforeAll(async () => {
-  server = await startTestServer();
-  client = await newClient(server.url);
-  sql = postgres(server.databaseUrl, { max: 1, onnotice: () => {} });
-});
-afterAll(async () => {
-  await sql.end();
-  await server.close();
-});
+const server = useTestServer();
+const client = useClient(server);
+const sql = useSql(server);
 
 const put = (name: string, value: unknown, as = client) =>
   as.request("PUT", `/api/secrets/${name}`, { value });

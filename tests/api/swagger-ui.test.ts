@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startTestServer, type TestServer } from "../support/server.js";
+import { useTestServer } from "../support/server-hooks.js";
 import { mintKey, signUp } from "../support/sign-up.js";
 
 const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
@@ -11,14 +11,13 @@ if (executablePath === undefined)
   console.warn("Skipped: no Chromium is installed, so Swagger UI was not opened.");
 
 describe.skipIf(executablePath === undefined)("Swagger UI in a real browser", { timeout: 120_000 }, () => {
-  let server: TestServer;
+  const server = useTestServer();
   let browser: Browser;
   let page: Page;
   const foreignRequests: string[] = [];
   const complaints: string[] = [];
 
   beforeAll(async () => {
-    server = await startTestServer();
     browser = await chromium.launch({
       executablePath: String(executablePath),
       args: [
@@ -43,10 +42,7 @@ describe.skipIf(executablePath === undefined)("Swagger UI in a real browser", { 
     });
   });
 
-  afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-  });
+  afterAll(() => browser?.close());
 
   /** Opens an operation, fills path and body in, executes it and gives the answer as the page shows it. */
   async function execute(

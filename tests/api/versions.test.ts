@@ -1,30 +1,19 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createFlowkeepClient } from "../../router/client.js";
-import { newClient, type TestClient } from "../support/client.js";
-import { startTestServer, type TestServer } from "../support/server.js";
-import { clockAt, createWorkflow, edit, transform, walkPages } from "../support/workflows.js";
+import { newClient } from "../support/client.js";
+import { clockAt } from "../support/clocks.js";
+import { add } from "../support/edit-operations.js";
+import { useClient, useTestServer } from "../support/server-hooks.js";
+import { createWorkflow, edit, transform, walkPages } from "../support/workflows.js";
 
-let server: TestServer;
-let client: TestClient;
 const clock = clockAt("2026-11-22T09:00:00.000Z");
-
-beforeAll(async () => {
-  server = await startTestServer({ now: clock.now });
-  client = await newClient(server.url);
-});
-afterAll(() => server.close());
-
-const addBlock = (id: string) => ({
-  operation_type: "add",
-  block_id: id,
-  type: "transform",
-  params: { template: id },
-});
+const server = useTestServer({ now: clock.now });
+const client = useClient(server);
 
 /** A workflow whose version n has the blocks b2 to bn. */
 async function workflowWithVersions(count: number): Promise<string> {
   const id = await createWorkflow(client);
-  for (let version = 2; version <= count; version += 1) await edit(client, id, [addBlock(`b${version}`)]);
+  for (let version = 2; version <= count; version += 1) await edit(client, id, [add(`b${version}`)]);
   return id;
 }
 
@@ -34,7 +23,7 @@ describe("versions", () => {
   it("are listed newest first with who made them and when, without documents", async () => {
     const id = await createWorkflow(client);
     clock.set("2026-11-22T09:00:01.000Z");
-    await edit(client, id, [addBlock("b2")]);
+    await edit(client, id, [add("b2")]);
     clock.set("2026-11-22T09:00:00.000Z");
     const { status, body } = await client.request("GET", `/api/workflows/${id}/versions`);
     expect(status).toBe(200);
@@ -124,7 +113,7 @@ describe("restoring a version", () => {
 
   it("answers the same over tRPC, with expectedVersion in the place of If-Match", async () => {
     const id = await createWorkflow(client, { blocks: [transform("b1", 1)] });
-    await edit(client, id, [addBlock("b2")]);
+    await edit(client, id, [add("b2")]);
     const trpc = createFlowkeepClient({ url: server.url, apiKey: client.key });
     const versions = await trpc.workflows.versions.query({ id, limit: 1 });
     expect(versions.data).toMatchObject([{ version: 2 }]);

@@ -1,21 +1,28 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { pino } from "pino";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startEmbeddedPostgres } from "../../server/db/embedded/embedded-postgres.js";
 import { migrateDatabase } from "../../server/db/migrate.js";
-import { nudgeOverlooked } from "../../server/engine/wakes.js";
+import { nudgeOverlooked } from "../../server/engine/database/wakes.js";
+import { type BundledProgram, bundleProgram } from "../support/bundled-program.js";
 import { createTestDatabase, type TestDatabase } from "../support/database.js";
 import { type EngineStage, openEngineStage, waitUntil } from "../support/engine-stage.js";
+import { killProcess, startProgram } from "../support/processes.js";
+import { block, connect, transform } from "../support/workflows.js";
 
-const WORKER_FILE = fileURLToPath(new URL("../support/engine-worker.ts", import.meta.url));
-
+let program: BundledProgram;
 let testDatabase: TestDatabase;
 let stage: EngineStage;
 let children: ChildProcess[];
+
+beforeAll(async () => {
+  program = await bundleProgram(new URL("../support/engine-worker.ts", import.meta.url));
+});
+afterAll(() => program.remove());
 
 beforeEach(async () => {
   testDatabase = await createTestDatabase();
@@ -23,31 +30,21 @@ beforeEach(async () => {
   children = [];
 });
 afterEach(async () => {
-  for (const child of children) await kill(child);
+  for (const child of children) await killProcess(child);
   await stage.close();
   await testDatabase.drop();
 });
 
 /** A worker in a process of its own, ready to claim. */
-async function startWorkerProcess(): Promise<ChildProcess> {
-  const child = spawn(process.execPath, ["--import", "tsx", WORKER_FILE, testDatabase.url], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
+async function startWorker(): Promise<ChildProcess> {
+  const child = await startProgram(program.file, [testDatabase.url]);
   children.push(child);
-  await once(child.stdout, "data");
   return child;
 }
 
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = once(child, "exit");
-  child.kill("SIGKILL");
-  await exit;
-}
-
-const chainOf = (ids: string[], type: string, params: Record<string, number>) => ({
-  blocks: ids.map((id) => ({ id, type, params })),
-  connections: ids.slice(1).map((target, index) => ({ source: ids[index] ?? "", target })),
+const chainOf = (ids: string[], type: string, params: Readonly<Record<string, unknown>>) => ({
+  blocks: ids.map((id) => block(id, type, params)),
+  connections: connect(ids.join(">")),
 });
 const fiveSteps = (type: string, ms: number) => chainOf(["a", "b", "c", "d", "e"], type, { ms });
 
@@ -56,14 +53,16 @@ describe("kill -9 of a worker process", () => {
     const engine = stage.createEngine();
     const runId = await stage.dispatch(engine, await stage.keep(fiveSteps("work", 0)));
     expect((await stage.find(runId)).state).toBe("pending");
-    await startWorkerProcess();
+    await startWorker();
     await stage.waitFor(runId, ["completed"]);
     expect((await stage.effects(runId)).filter(({ kind }) => kind === "start")).toHaveLength(5);
   });
 
   it("in the middle of runs hands them to another within seconds, and finished steps stay finished", async () => {
-    const child = await startWorkerProcess();
-    const engine = stage.createEngine();
+    const child = await startWorker();
+    const warnings: { msg: string; runs?: number }[] = [];
+    const logger = pino({ level: "warn" }, { write: (line) => void warnings.push(JSON.parse(line)) });
+    const engine = stage.createEngine({ logger });
     const versionId = await stage.keep(fiveSteps("work", 150));
     const runIds = await Promise.all(Array.from({ length: 10 }, () => stage.dispatch(engine, versionId)));
     await waitUntil(
@@ -74,18 +73,21 @@ describe("kill -9 of a worker process", () => {
       10_000,
       "the third step",
     );
-    await kill(child);
+    await killProcess(child);
     const finished = await stage.database.sql<{ runId: string; blockId: string }[]>`
       select workflow_run_id as run_id, step_name as block_id from openworkflow.step_attempts
       where status = 'completed'`;
     expect(finished.length).toBeGreaterThan(0);
+    const held = await stage.database.sql`
+      select from openworkflow.workflow_runs where worker_id is not null`;
 
-    const killedAt = Date.now();
     await engine.start();
     try {
       for (const runId of runIds) await stage.waitFor(runId, ["completed"], 15_000);
-      // A lease would last 30 s.
-      expect(Date.now() - killedAt).toBeLessThan(12_000);
+      // Their leases had not ended.
+      expect(warnings).toMatchObject([
+        { msg: "A worker has died; its runs were given back.", runs: held.length },
+      ]);
       const starts = (await stage.effects()).filter(({ kind }) => kind === "start");
       const startsOf = (runId: string, blockId: string) =>
         starts.filter((effect) => effect.runId === runId && effect.blockId === blockId).length;
@@ -108,10 +110,10 @@ describe("kill -9 of a worker process", () => {
     await stage.database.sql`
       update stage_documents set document = jsonb_set(document, '{blocks,1,type}', '"suicide"')`;
     for (let death = 0; death < 3; death += 1) {
-      const child = await startWorkerProcess();
+      const child = await startWorker();
       if (child.signalCode === null) await once(child, "exit");
     }
-    await startWorkerProcess();
+    await startWorker();
     await stage.waitFor(runId, ["failed"]);
     expect((await engine.readOutcome(runId)).error).toMatchObject({
       code: "worker_crashed",
@@ -128,23 +130,52 @@ describe("kill -9 of a worker process", () => {
   }, 60_000);
 });
 
+describe("kill -9 of the worker that holds a wait", () => {
+  it("loses neither the wait nor a wake that comes while no worker lives", async () => {
+    const gated = (params: Readonly<Record<string, unknown>>) =>
+      stage.keep({
+        blocks: [block("g", "gate", params), transform("after", "{{g.value}}")],
+        connections: connect("g>after"),
+      });
+    const engine = stage.createEngine();
+    const first = await startWorker();
+    const opening = await stage.dispatch(engine, await gated({ isHeld: true }));
+    const parked = await stage.dispatch(engine, await gated({}));
+    await stage.waitForGates(opening, 1);
+    await stage.waitFor(parked, ["waiting"]);
+    await killProcess(first);
+    await stage.database.sql`
+      update stage_documents set document = jsonb_set(document, '{blocks,0,params,isHeld}', 'false')`;
+    for (const runId of [opening, parked]) await stage.passGate(engine, runId, "g", "kept");
+    await startWorker();
+    for (const runId of [opening, parked]) {
+      await stage.waitFor(runId, ["completed"]);
+      expect((await engine.readOutcome(runId)).output?.outputs).toMatchObject({ after: { result: "kept" } });
+    }
+  }, 60_000);
+});
+
 describe("a worker in another process", () => {
   it("starts a run far sooner than it would by polling", async () => {
-    await startWorkerProcess();
+    await startWorker();
     const engine = stage.createEngine();
     const versionId = await stage.keep(chainOf(["a"], "work", {}));
-    const delays: number[] = [];
-    for (let count = 0; count < 9; count += 1) {
-      const runId = await stage.dispatch(engine, versionId);
-      const run = await stage.waitFor(runId, ["completed"]);
-      delays.push(Number(run.startedAt) - Number(run.createdAt));
-    }
-    const median = delays.sort((first, second) => first - second)[4];
-    expect(median).toBeLessThan(250);
+    const medianDelay = async (count: number) => {
+      const delays: number[] = [];
+      for (let round = 0; round < count; round += 1) {
+        const runId = await stage.dispatch(engine, versionId);
+        const run = await stage.waitFor(runId, ["completed"]);
+        delays.push(Number(run.startedAt) - Number(run.createdAt));
+      }
+      return delays.sort((first, second) => first - second)[Math.floor(count / 2)] ?? Number.NaN;
+    };
+    const notified = await medianDelay(9);
+    await stage.database.sql`alter table openworkflow.workflow_runs disable trigger flowkeep_wake_insert`;
+    expect(notified).toBeLessThan((await medianDelay(3)) / 2);
   });
 
   it("aborts the step of a run that is canceled here", async () => {
-    await startWorkerProcess();
+    await startWorker();
     const engine = stage.createEngine();
     const runId = await stage.dispatch(engine, await stage.keep(chainOf(["stuck"], "hang", {})));
     const hasEffect = (wanted: string) => async () =>

@@ -57,7 +57,8 @@ async function survive({ workflow, input = {}, isKilled, act }: Case) {
   return { ...(await read(runId)), killedAfter };
 }
 
-const refused = { url: "http://127.0.0.1:1/" };
+// Nothing listens there, and fetch has no objection to the port.
+const refused = { url: "http://127.0.0.1:2/" };
 const TIMEOUT_MS = 120_000;
 
 it(

@@ -1,50 +1,32 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Engine } from "../../server/engine/engine.js";
-import { createTestDatabase, type TestDatabase } from "../support/database.js";
-import { type EngineStage, openEngineStage, waitUntil } from "../support/engine-stage.js";
+import { beforeAll, describe, expect, it } from "vitest";
+import { readUntilDue } from "../../server/engine/worker/due-runs.js";
+import { useEngineStage } from "../support/engine-hooks.js";
+import { block, connect, type Parts, transform, wait } from "../support/workflows.js";
 
-const WORKER_FILE = fileURLToPath(new URL("../support/engine-worker.ts", import.meta.url));
+const { stage, engine, begin, runToEnd, logs } = useEngineStage();
 
-let testDatabase: TestDatabase;
-let stage: EngineStage;
-let engine: Engine;
-
+// No sweep finds a wake of this age: what goes on was woken.
 beforeAll(async () => {
-  testDatabase = await createTestDatabase();
-  stage = await openEngineStage(testDatabase.url);
-  engine = stage.createEngine();
-  await engine.start();
-});
-afterAll(async () => {
-  await engine.stop();
-  await stage.close();
-  await testDatabase.drop();
+  await stage.database.sql`
+    alter table openworkflow.flowkeep_wakes alter column created_at set default now() - interval '2 days'`;
 });
 
-const gateDocument = (params: object = {}, more: object = {}) => ({
-  blocks: [
-    { id: "g", type: "gate", params: params as Record<string, never>, ...more },
-    { id: "after", type: "transform", params: { template: "{{g.value}}" } },
-  ],
-  connections: [{ source: "g", target: "after" }],
+type Json = Readonly<Record<string, unknown>>;
+
+const gateDocument = (params: Json = {}, more: Json = {}): Parts => ({
+  blocks: [block("g", "gate", params, more), transform("after", "{{g.value}}")],
+  connections: connect("g>after"),
 });
-const begin = async (document: Parameters<EngineStage["keep"]>[0]) =>
-  stage.dispatch(engine, await stage.keep(document));
-const gateOpened = (runId: string) =>
-  waitUntil(
-    async () => {
-      const [row] = await stage.database.sql`select wake_key from stage_gates where run_id = ${runId}`;
-      return row === undefined ? null : true;
-    },
-    5_000,
-    "the gate",
-  );
-const outputs = async (runId: string, on = engine) => {
+const outputs = async (runId: string) => {
   await stage.waitFor(runId, ["completed"]);
-  return (await on.readOutcome(runId)).output?.outputs;
+  return (await engine.readOutcome(runId)).output?.outputs;
+};
+/** How long all waits of a run were open at the same time, in milliseconds. */
+const overlapMs = async (runId: string) => {
+  const waits = (await logs(runId)).filter(({ kind }) => kind === "wait");
+  const begins = waits.map(({ startedAt }) => Number(startedAt));
+  const ends = waits.map(({ finishedAt }) => Number(finishedAt));
+  return Math.min(...ends) - Math.max(...begins);
 };
 
 describe("a wait for something outside the run", () => {
@@ -56,34 +38,33 @@ describe("a wait for something outside the run", () => {
   });
 
   it("goes on when it is woken before it begins", async () => {
-    const runId = await begin(gateDocument({ openMs: 300 }));
-    await gateOpened(runId);
+    const runId = await begin(gateDocument({ isHeld: true }));
+    await stage.waitForGates(runId, 1);
     await stage.passGate(engine, runId, "g", "early");
+    stage.release(runId, "g");
     expect(await outputs(runId)).toMatchObject({ g: { value: "early" } });
-    const names = (await engine.listAttempts(runId, { limit: 100 })).data.map(({ name }) => name);
-    expect(names).toContain("g");
+    expect((await logs(runId)).map(({ name }) => name)).toContain("g");
   });
 
   it("never misses a wake that races with parking", async () => {
     const versionId = await stage.keep(gateDocument());
     const runIds = await Promise.all(Array.from({ length: 150 }, () => stage.dispatch(engine, versionId)));
-    await Promise.all(
-      runIds.map(async (runId, index) => {
-        await gateOpened(runId);
-        await stage.passGate(engine, runId, "g", index);
-      }),
-    );
-    // The sweeper would take 10 s.
-    for (const runId of runIds) await stage.waitFor(runId, ["completed"], 8_000);
+    for (const closed = new Set(runIds); closed.size > 0; ) {
+      const opened = await stage.database.sql<{ runId: string }[]>`
+        select run_id from stage_gates where run_id = any(${[...closed]})`;
+      await Promise.all(
+        opened.map(async ({ runId }) => {
+          closed.delete(runId);
+          await stage.passGate(engine, runId, "g", 1);
+        }),
+      );
+    }
+    for (const runId of runIds) await stage.waitFor(runId, ["completed"]);
   }, 60_000);
 
   it("ends at its time when nothing happens, and takes the exit that says so", async () => {
     const runId = await begin({
-      blocks: [
-        { id: "g", type: "gate", params: { ms: 300 } },
-        { id: "passed", type: "work" },
-        { id: "late", type: "work" },
-      ],
+      blocks: [block("g", "gate", { ms: 300 }), block("passed", "work"), block("late", "work")],
       connections: [
         { source: "g", target: "passed", sourceHandle: "passed" },
         { source: "g", target: "late", sourceHandle: "timed_out" },
@@ -104,14 +85,7 @@ describe("a wait for something outside the run", () => {
     const runId = await begin(gateDocument({}, { retry: { maxAttempts: 2, initialMs: 1 } }));
     await stage.waitFor(runId, ["waiting"]);
     await stage.passGate(engine, runId, "g", "fail");
-    await waitUntil(
-      async () => {
-        const rows = await stage.database.sql`select from stage_gates where run_id = ${runId}`;
-        return rows.length === 2 ? true : null;
-      },
-      5_000,
-      "the second gate",
-    );
+    await stage.waitForGates(runId, 2);
     await stage.passGate(engine, runId, "g", "now");
     expect(await outputs(runId)).toMatchObject({ g: { value: "now" } });
   });
@@ -119,43 +93,37 @@ describe("a wait for something outside the run", () => {
   it("goes on while a step of another branch still runs", async () => {
     const runId = await begin({
       blocks: [
-        { id: "slow", type: "work", params: { ms: 2_500 } },
-        { id: "g", type: "gate" },
-        { id: "behind_gate", type: "work" },
-        { id: "pause", type: "wait_duration", params: { duration: 500, unit: "ms" } },
-        { id: "behind_pause", type: "work" },
+        block("slow", "work", { isHeld: true }),
+        block("g", "gate"),
+        block("behind_gate", "work"),
+        wait("pause", 500),
+        block("behind_pause", "work"),
       ],
-      connections: [
-        { source: "g", target: "behind_gate" },
-        { source: "pause", target: "behind_pause" },
-      ],
+      connections: connect("g>behind_gate", "pause>behind_pause"),
     });
-    await gateOpened(runId);
+    await stage.waitForGates(runId, 1);
     await stage.passGate(engine, runId, "g", 1);
+    const effects = await stage.waitForEffects(runId, (found) =>
+      ["behind_gate", "behind_pause"].every((id) =>
+        found.some(({ blockId, kind }) => blockId === id && kind === "end"),
+      ),
+    );
+    expect(effects.filter(({ blockId }) => blockId === "slow").map(({ kind }) => kind)).toEqual(["start"]);
+    const { startedAt } = await stage.find(runId);
+    const resumed = effects.find(({ blockId }) => blockId === "behind_pause");
+    expect(Number(resumed?.at) - Number(startedAt)).toBeGreaterThanOrEqual(498);
+    stage.release(runId, "slow");
     await stage.waitFor(runId, ["completed"]);
-    const effects = await stage.effects(runId);
-    const at = (blockId: string, kind: string) =>
-      Number(effects.find((effect) => effect.blockId === blockId && effect.kind === kind)?.at);
-    const startedAt = at("slow", "start");
-    expect(at("behind_gate", "start") - startedAt).toBeLessThan(1_200);
-    expect(at("behind_pause", "start") - startedAt).toBeGreaterThanOrEqual(450);
-    expect(at("behind_pause", "start") - startedAt).toBeLessThan(1_500);
-    expect(at("slow", "end") - startedAt).toBeGreaterThanOrEqual(2_450);
   });
 
   it("takes three seconds for two waits of three seconds side by side", async () => {
-    const wait = (id: string) => ({ id, type: "wait_duration", params: { duration: 3, unit: "s" } });
-    const runId = await begin({
-      blocks: [wait("a"), wait("b"), { id: "join", type: "work" }],
-      connections: [
-        { source: "a", target: "join" },
-        { source: "b", target: "join" },
-      ],
+    const { run, runId } = await runToEnd({
+      blocks: [wait("a", 3, "s"), wait("b", 3, "s"), block("join", "work")],
+      connections: connect("a>join", "b>join"),
     });
-    const run = await stage.waitFor(runId, ["completed"]);
-    const tookMs = Number(run.finishedAt) - Number(run.startedAt);
-    expect(tookMs).toBeGreaterThanOrEqual(2_990);
-    expect(tookMs).toBeLessThan(4_200);
+    expect(run.state).toBe("completed");
+    expect(Number(run.finishedAt) - Number(run.startedAt)).toBeGreaterThanOrEqual(2_990);
+    expect(await overlapMs(runId)).toBeGreaterThan(0);
   });
 
   it("is woken only by a transaction that commits", async () => {
@@ -173,37 +141,66 @@ describe("a wait for something outside the run", () => {
   });
 });
 
-describe("kill -9 of the worker that holds a wait", () => {
-  async function startWorkerProcess(): Promise<ChildProcess> {
-    const child = spawn(process.execPath, ["--import", "tsx", WORKER_FILE, testDatabase.url], {
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    await once(child.stdout, "data");
-    return child;
-  }
-
-  it("loses neither the wait nor a wake that comes while no worker lives", async () => {
+describe("waiting", () => {
+  it("parks without holding a slot and resumes on time", async () => {
+    const single = stage.createEngine({ concurrency: 1 });
     await engine.stop();
-    const children: ChildProcess[] = [];
+    await single.start();
     try {
-      const first = await startWorkerProcess();
-      children.push(first);
-      const opening = await begin(gateDocument({ openMs: 20_000 }));
-      const parked = await begin(gateDocument());
-      await gateOpened(opening);
+      const parked = await begin({
+        blocks: [wait("wait", 1, "d"), block("after", "work")],
+        connections: connect("wait>after"),
+      });
       await stage.waitFor(parked, ["waiting"]);
-      first.kill("SIGKILL");
-      await once(first, "exit");
-      await stage.database.sql`
-        update stage_documents set document = jsonb_set(document, '{blocks,0,params,openMs}', '0')`;
-      for (const runId of [opening, parked]) await stage.passGate(engine, runId, "g", "kept");
-      children.push(await startWorkerProcess());
-      for (const runId of [opening, parked]) {
-        expect(await outputs(runId)).toMatchObject({ after: { result: "kept" } });
-      }
+      await runToEnd({ blocks: [block("a", "work")] });
+      expect((await stage.find(parked)).state).toBe("waiting");
+      expect((await logs(parked)).map(({ name, kind, status }) => [name, kind, status])).toEqual([
+        ["wait@wait", "wait", "waiting"],
+      ]);
+      const { runId, run, output } = await runToEnd({
+        blocks: [wait("wait", 700), block("after", "work")],
+        connections: connect("wait>after"),
+      });
+      expect(output?.outputs.wait).toEqual({ resumedAt: expect.any(String) });
+      const entries = await logs(runId);
+      expect(entries.map(({ name }) => name)).toEqual(["wait@wait", "wait", "after"]);
+      expect(Number(entries[1]?.startedAt) - Number(run.startedAt)).toBeGreaterThanOrEqual(698);
+      await engine.cancel(parked);
     } finally {
-      for (const child of children) child.kill("SIGKILL");
+      await single.stop();
       await engine.start();
     }
-  }, 60_000);
+  });
+
+  it("lets two waits pass side by side", async () => {
+    const { run, runId } = await runToEnd({
+      blocks: [wait("a", 600), wait("b", 600), block("join", "work")],
+      connections: connect("a>join", "b>join"),
+    });
+    expect(run.state).toBe("completed");
+    expect(await overlapMs(runId)).toBeGreaterThan(0);
+  });
+});
+
+describe("the next look for due runs", () => {
+  it("is at the end of the next wait, or at a deadline before it", async () => {
+    const { sql } = stage.database;
+    const runId = await begin({ blocks: [wait("long", 1, "d")] });
+    await stage.waitFor(runId, ["waiting"]);
+    const expectLookAt = async (instant: Date | undefined) => {
+      const before = Date.now();
+      const untilMs = Number(await readUntilDue(sql));
+      expect(Number(instant)).toBeGreaterThanOrEqual(before + untilMs - 2);
+      expect(Number(instant)).toBeLessThanOrEqual(Date.now() + untilMs + 2);
+    };
+    const [due] = await sql<{ at: Date }[]>`
+      select (context->>'timeoutAt')::timestamptz as at from openworkflow.step_attempts
+      where workflow_run_id = ${runId}`;
+    await expectLookAt(due?.at);
+    const [deadline] = await sql<{ at: Date }[]>`
+      update openworkflow.workflow_runs set deadline_at = now() + interval '1 hour' where id = ${runId}
+      returning deadline_at as at`;
+    await expectLookAt(deadline?.at);
+    await engine.cancel(runId);
+  });
 });

@@ -1,60 +1,43 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import fs from "node:fs";
-import os from "node:os";
-import path from "node:path";
+import type { ChildProcess } from "node:child_process";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Principal } from "../../server/auth/principal.js";
 import { WorkflowDocument } from "../../server/workflows/document.js";
+import { type BundledProgram, bundleProgram } from "../support/bundled-program.js";
 import { waitFor } from "../support/client.js";
 import { createTestDatabase, type TestDatabase } from "../support/database.js";
+import { killProcess, startProgram } from "../support/processes.js";
 import { fastClock, openScheduling, type Scheduling } from "../support/scheduling.js";
 
-const PROCESS_FILE = fileURLToPath(new URL("../support/scheduler-process.ts", import.meta.url));
 const SPEED = 60;
 const MINUTE_MS = 60_000;
 const KILLS = 100;
+/** Time of the fast clock in which fifty schedules have more than a thousand instants, however fast the kills are. */
+const ENOUGH_MS = 30 * MINUTE_MS;
 const owner: Principal = {
   kind: "user",
   id: "ada",
+  userId: "ada",
   organizationId: "chaos",
   permissions: new Set(),
-  roles: [],
 };
 
-let folder: string;
-let program: string;
+let program: BundledProgram;
 let database: TestDatabase;
 let observer: Scheduling;
 let now: () => Date;
 let baseMs: number;
 
-// One file starts in a fraction of the time that the sources take.
 beforeAll(async () => {
-  folder = fs.mkdtempSync(path.join(os.tmpdir(), "flowkeep-chaos-"));
-  program = path.join(folder, "scheduler-process.mjs");
-  await build({
-    entryPoints: [PROCESS_FILE],
-    outfile: program,
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    banner: {
-      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
-    },
-  });
+  program = await bundleProgram(new URL("../support/scheduler-process.ts", import.meta.url));
 });
-afterAll(() => fs.rmSync(folder, { recursive: true, force: true }));
+afterAll(() => program.remove());
 
 beforeEach(async () => {
   database = await createTestDatabase();
   baseMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
   now = fastClock(baseMs, SPEED);
-  observer = openScheduling(database.url, now, 4);
+  observer = openScheduling(database.url, now, 4, "observer");
 });
 afterEach(async () => {
   await observer.close();
@@ -116,39 +99,52 @@ async function isBehind(until: Date): Promise<boolean> {
   return dueAt === null || dueAt <= until;
 }
 
+async function ring(signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await observer.database.sql`notify schedule_changed`;
+    await delay(250);
+  }
+}
+
+/** Connections whose last statement may still be on its way after their process was killed. */
+async function countSchedulerConnections(): Promise<number> {
+  const connections = await observer.database.sql`
+    select from pg_stat_activity where datname = current_database() and application_name = 'scheduling'`;
+  return connections.length;
+}
+
 describe("scheduler processes that are killed", () => {
   it(`fire every instant of 50 schedules once while ${KILLS} of them die at random`, async () => {
+    const enough = now().getTime() + ENOUGH_MS;
     await createSchedules(50);
     const processes: ChildProcess[] = [];
-    const startProcess = () => {
-      const args = [program, database.url, String(baseMs), String(SPEED)];
-      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
-      processes.push(child);
-      return once(child.stdout, "data");
-    };
+    const start = async () =>
+      processes.push(await startProgram(program.file, [database.url, String(baseMs), String(SPEED)]));
     // The loop sleeps by the real clock; a notification tells it that the fast one has moved on.
-    const alarm = setInterval(() => void observer.database.sql`notify schedule_changed`, 100);
+    const stopRinging = new AbortController();
+    const ringing = ring(stopRinging.signal);
     try {
-      await Promise.all([startProcess(), startProcess()]);
+      await Promise.all([start(), start()]);
+      let next = start();
       for (let kills = 0; kills < KILLS; kills += 1) {
-        const isReady = startProcess();
-        const [victim] = processes.splice(Math.floor(Math.random() * (processes.length - 1)), 1);
-        await isReady;
+        const started = next;
+        if (kills + 1 < KILLS) next = start();
+        const [victim] = processes.splice(Math.floor(Math.random() * processes.length), 1);
+        await started;
         await delay(Math.random() * 200);
         victim?.kill("SIGKILL");
       }
-      const end = now();
+      const end = new Date(Math.max(now().getTime(), enough));
       await waitFor(
         () => isBehind(end),
         (behind) => !behind,
         30_000,
       );
     } finally {
-      clearInterval(alarm);
-      const ended = processes.map((child) => once(child, "exit"));
-      for (const child of processes) child.kill("SIGKILL");
-      await Promise.all(ended);
+      stopRinging.abort();
+      await Promise.all([ringing, ...processes.map(killProcess)]);
     }
+    await waitFor(countSchedulerConnections, (count) => count === 0);
     const { instants, runs } = await audit(50);
     expect(instants).toBeGreaterThan(1_000);
     expect(runs).toBeGreaterThan(1_000);

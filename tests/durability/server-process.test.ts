@@ -1,14 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { endedRun, newClient, send, type TestClient, waitFor } from "../support/client.js";
 import {
   collectOutput,
-  freePort,
   type SpawnedServer,
   spawnServer,
   startSpawnedServer,
@@ -135,7 +134,7 @@ describe("a server that gets SIGTERM", { timeout: 60_000 }, () => {
     const { body } = await client.request("POST", `/api/workflows/${id}/run`, {});
     await waitFor(
       () => linesOf(file),
-      (lines) => lines.length === 1,
+      (lines) => lines.length > 0,
     );
     expect(await first.end("SIGTERM")).toBe(0);
 
@@ -149,7 +148,7 @@ describe("a server that cannot start", { timeout: 60_000 }, () => {
   async function refusal(environment: Record<string, string>): Promise<string> {
     const child = spawnServer({ PORT: "0", DATA_DIR: path.join(folder, "data"), ...environment });
     const output = collectOutput(child);
-    const [code] = await once(child, "exit");
+    const [code] = await once(child, "close");
     expect(code).toBe(1);
     return output();
   }
@@ -163,9 +162,9 @@ describe("a server that cannot start", { timeout: 60_000 }, () => {
   });
 
   it("says in one sentence that the port is taken", async () => {
-    const port = await freePort();
-    const holder = createServer().listen(port, "127.0.0.1");
+    const holder = createServer().listen(0, "127.0.0.1");
     await once(holder, "listening");
+    const { port } = holder.address() as AddressInfo;
     const said = await refusal({ PORT: String(port) });
     holder.close();
     expect(said.trim().split("\n")).toHaveLength(1);
@@ -194,7 +193,7 @@ describe("the README", { timeout: 60_000 }, () => {
       env: { ...process.env, URL: url },
     });
     const output = collectOutput(shell);
-    const [code] = await once(shell, "exit");
+    const [code] = await once(shell, "close");
     expect(output().trim().split("\n").at(-1)).toBe("Hello Ada");
     expect(code).toBe(0);
   });
@@ -203,7 +202,7 @@ describe("the README", { timeout: 60_000 }, () => {
     const { url } = await start();
     const child = spawn(process.execPath, ["--import", "tsx", "examples/quickstart.ts", url]);
     const output = collectOutput(child);
-    const [code] = await once(child, "exit");
+    const [code] = await once(child, "close");
     expect(output()).toContain('"result":"Hello Ada"');
     expect(code).toBe(0);
   });

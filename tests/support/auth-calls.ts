@@ -15,9 +15,14 @@ export function callAuth(
 }
 
 /** A new user who was invited into the owner's organization, has accepted, and acts in it. */
-export async function joinOrganization(url: string, owner: SignedUp, role = "member"): Promise<SignedUp> {
+export async function joinOrganization(
+  url: string,
+  owner: SignedUp,
+  role = "member",
+  name = "Grace Hopper",
+): Promise<SignedUp> {
   const { organizationId } = owner;
-  const guest = await signUp(url, { name: "Grace Hopper" });
+  const guest = await signUp(url, { name });
   const invitation = await callAuth(url, owner, "POST", "/organization/invite-member", {
     email: guest.email,
     role,

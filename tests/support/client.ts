@@ -61,11 +61,23 @@ export async function waitFor<T>(
   }
 }
 
-/** The run once it has ended. */
-export async function endedRun(client: TestClient, runId: string) {
-  const answer = await waitFor(
-    () => client.request("GET", `/api/runs/${runId}`),
-    ({ body }) => ["completed", "failed", "canceled"].includes(body.state),
+/** The run as it is now. */
+export async function readRun(client: TestClient, runId: string) {
+  return (await client.request("GET", `/api/runs/${runId}`)).body;
+}
+
+/** The run once it is in the state, in which it has to stay until it is seen. */
+export function runInState(client: TestClient, runId: string, state: string) {
+  return waitFor(
+    () => readRun(client, runId),
+    (run) => run.state === state,
   );
-  return answer.body;
+}
+
+/** The run once it has ended. */
+export function endedRun(client: TestClient, runId: string) {
+  return waitFor(
+    () => readRun(client, runId),
+    (run) => ["completed", "failed", "canceled"].includes(run.state),
+  );
 }

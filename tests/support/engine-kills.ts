@@ -5,7 +5,8 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { build } from "esbuild";
 import { type Database, openDatabase } from "../../server/db/client.js";
-import { retireWorker } from "../../server/engine/leases.js";
+import { retireWorker } from "../../server/engine/worker/leases.js";
+import { killProcess } from "./processes.js";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 /** Where the workers' compiled code is kept: workers start in a fraction of the time that a loader needs. */
@@ -75,13 +76,13 @@ export async function openKillStage(databaseUrl: string): Promise<KillStage> {
           act,
           fragile: await fragile(database),
         });
-        await kill(worker);
+        await killProcess(worker);
         await forget(database);
         if (isOver) return killedAfter;
       }
     },
     async close() {
-      for (const standby of standbys) await kill(await standby);
+      for (const standby of standbys) await killProcess(await standby);
       await database.close();
     },
   };
@@ -96,13 +97,6 @@ async function prepare(databaseUrl: string): Promise<ChildProcess> {
   const [code] = await Promise.race([once(child.stdout, "data"), once(child, "exit")]);
   if (typeof code === "number") throw new Error(`The worker ended with ${code} before it was ready.`);
   return child;
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = once(child, "exit");
-  child.kill("SIGKILL");
-  await exit;
 }
 
 /** What a living worker does within three seconds of another's death. */

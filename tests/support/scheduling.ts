@@ -19,8 +19,13 @@ export interface Scheduling {
 }
 
 /** Opens them on a migrated database with a pool of their own; nothing is worked on. */
-export function openScheduling(url: string, now: () => Date, poolSize: number): Scheduling {
-  const database = openDatabase(url, { max: poolSize, applicationName: "scheduling" });
+export function openScheduling(
+  url: string,
+  now: () => Date,
+  poolSize: number,
+  applicationName = "scheduling",
+): Scheduling {
+  const database = openDatabase(url, { max: poolSize, applicationName });
   const catalogue = createCatalogue([triggerWebhook]);
   const logger = pino({ level: process.env.LOG_LEVEL ?? "silent" });
   const workflows = new WorkflowService({ database, catalogue, now, onRemoved: async () => {} });

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { waitFor } from "./client.js";
 
 /** Flowkeep in a process of its own, as `npm start` runs it. */
@@ -11,17 +10,6 @@ export interface SpawnedServer {
   output(): string;
   /** Sends the signal and gives the exit code, or the signal's name when that ended it. */
   end(signal: "SIGTERM" | "SIGKILL"): Promise<number | string>;
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("The probe has no port.");
-  return address.port;
 }
 
 /** Starts the process without waiting for anything. */
@@ -49,19 +37,17 @@ export function collectOutput(child: ChildProcess): () => string {
 export async function startSpawnedServer(
   environment: Readonly<Record<string, string>>,
 ): Promise<SpawnedServer> {
-  const port = await freePort();
-  const child = spawnServer({ PORT: String(port), ...environment });
+  const child = spawnServer({ PORT: "0", ...environment });
   const output = collectOutput(child);
+  const readPort = async () => {
+    if (child.exitCode !== null) throw new Error(`The server ended: ${output()}`);
+    return /ready at http:\/\/localhost:(\d+) /.exec(output())?.[1] ?? null;
+  };
+  const port = await waitFor(readPort, (found) => found !== null, 60_000);
   const url = `http://127.0.0.1:${port}`;
   await waitFor(
-    async () => {
-      if (child.exitCode !== null) throw new Error(`The server ended: ${output()}`);
-      return fetch(`${url}/ready`).then(
-        ({ status }) => status,
-        () => 0,
-      );
-    },
-    (status) => status === 200,
+    () => fetch(`${url}/ready`),
+    ({ status }) => status === 200,
     60_000,
   );
   return {

@@ -1,9 +1,17 @@
 import { expect } from "vitest";
 import { type Answer, type TestClient, waitFor } from "./client.js";
+import { connect, createWorkflow, transform, trigger } from "./workflows.js";
 
-/** Creates a webhook and gives it as it was answered. */
-export async function createWebhook(client: TestClient, body: Readonly<Record<string, unknown>>) {
-  const answer = await client.request("POST", "/api/webhooks", { verification: "none", ...body });
+/** A workflow that can be started from anywhere. */
+export const greeting = {
+  blocks: [trigger, transform("greet", "Hello {{trigger.name}}")],
+  connections: connect("start>greet"),
+};
+
+/** Creates a webhook, of a workflow of its own unless one is named, and gives it as it was answered. */
+export async function createWebhook(client: TestClient, body: Readonly<Record<string, unknown>> = {}) {
+  const workflowId = body.workflowId ?? (await createWorkflow(client, greeting));
+  const answer = await client.request("POST", "/api/webhooks", { verification: "none", workflowId, ...body });
   expect([answer.status, answer.body.error]).toEqual([201, undefined]);
   return answer.body;
 }

@@ -1,8 +1,8 @@
 import { expect } from "vitest";
-import { type Answer, endedRun, type TestClient } from "./client.js";
+import { type Answer, endedRun, newClient, runInState, type TestClient } from "./client.js";
 
 /** A block or connection as a client sends it. */
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
 /** What a test sets of a document; the rest gets its empty value. */
 export interface Parts {
@@ -11,6 +11,9 @@ export interface Parts {
   readonly variables?: Json;
   readonly metadata?: Json;
 }
+
+/** An id in the shape of those of workflows and runs that nothing has. */
+export const UNKNOWN_ID = "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b4d";
 
 /** A block with these parameters; `more` sets any other field. */
 export function block(id: string, type: string, params: Json = {}, more: Json = {}): Json {
@@ -61,6 +64,17 @@ export async function startRun(client: TestClient, workflowId: string, body: Jso
   return answer.body.runId;
 }
 
+/** Starts a run and gives its id once it waits. */
+export async function startWaiting(
+  client: TestClient,
+  workflowId: string,
+  input: unknown = {},
+): Promise<string> {
+  const runId = await startRun(client, workflowId, { input });
+  await runInState(client, runId, "waiting");
+  return runId;
+}
+
 /** Creates a workflow, runs it and gives the run once it has ended. */
 export async function runDocument(client: TestClient, workflow: Parts, input?: unknown) {
   const workflowId = await createWorkflow(client, workflow);
@@ -107,18 +121,10 @@ export async function walkPages(client: TestClient, path: string, limit: number,
   return rows;
 }
 
-/** A clock that stands still until it is set. */
-export interface SettableClock {
-  readonly now: () => Date;
-  set(instant: string): void;
-}
-
-export function clockAt(instant: string): SettableClock {
-  let present = new Date(instant);
-  return {
-    now: () => new Date(present),
-    set(next) {
-      present = new Date(next);
-    },
-  };
+/** Ids under which the client has no workflow: never given, of a wrong shape, another organization's and removed. */
+export async function absentWorkflows(client: TestClient): Promise<string[]> {
+  const foreign = await createWorkflow(await newClient(client.url), { blocks: [trigger] });
+  const removed = await createWorkflow(client, { blocks: [trigger] });
+  await client.request("DELETE", `/api/workflows/${removed}`);
+  return [UNKNOWN_ID, "nonsense", foreign, removed];
 }
