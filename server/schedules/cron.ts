@@ -1,6 +1,5 @@
-import { CronError, readFields } from "./cron-fields.js";
 import type { WallClock } from "./wall-clock.js";
-import { type WallTimes, wallTimesOf } from "./wall-times.js";
+import { CronError, readFields, type WallTimes, wallTimesOf } from "./wall-times.js";
 
 const MINUTE_MS = 60_000;
 /** Later instants cannot be written with a year of four digits, so nothing comes after this one. */

@@ -3,13 +3,13 @@ import type { Database, Transaction } from "../db/client.js";
 import { describeCause } from "../errors/describe-cause.js";
 import type { RunService } from "../runs/service.js";
 import type { CalendarReader } from "./calendar-reader.js";
-import { CronError } from "./cron-fields.js";
 import { type DueInstants, dueInstants } from "./due-instants.js";
 import type { Candidate, Ledger, Settled } from "./ledger.js";
 import * as ledgerStore from "./occurrence-store.js";
 import type { Catchup } from "./policies.js";
 import { countedProgress, countStarted, keyOf } from "./progress.js";
 import * as store from "./store.js";
+import { CronError } from "./wall-times.js";
 
 /** How many due schedules or pending rows one transaction takes. */
 const BATCH = 250;

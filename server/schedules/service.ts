@@ -11,7 +11,6 @@ import type { RunService } from "../runs/service.js";
 import type { WorkflowService } from "../workflows/service.js";
 import type { CalendarSpec, Firing } from "./calendar.js";
 import { CalendarReader } from "./calendar-reader.js";
-import { CronError } from "./cron-fields.js";
 import { spentReason } from "./decide-candidate.js";
 import { DueFiring, type DueFiringOptions } from "./due-firing.js";
 import { Ledger } from "./ledger.js";
@@ -33,6 +32,7 @@ import {
   toSchedule,
 } from "./schedule.js";
 import * as store from "./store.js";
+import { CronError } from "./wall-times.js";
 
 export interface ScheduleServiceOptions {
   readonly database: Database;

@@ -102,8 +102,8 @@ const pure = [
   /^server\/http\/body-limit\.ts$/,
   /^server\/runs\/(?:block-states|run-events|run-kinds)\.ts$/,
   /^server\/secrets\/(?:scrub|secret-name)\.ts$/,
-  /^server\/schedules\/(?:calendar|cron|due-instants|overlap|policies|wall-clock)\.ts$/,
-  /^server\/webhooks\/(?:check-references|delivery-request|show-webhook|verdicts|verification)\.ts$/,
+  /^server\/schedules\/(?:calendar|cron|due-instants|overlap|policies|wall-clock|wall-times)\.ts$/,
+  /^server\/webhooks\/(?:check-references|credential-names|delivery-request|show-webhook|verdicts|verification)\.ts$/,
   /^server\/workflows\/(?!service\.|(?:version-)?store\.)/,
 ];
 const computing = ["zod", "cron-parser", "fastest-levenshtein", "jsonata", "node:util"];
@@ -122,7 +122,7 @@ const doorways: Record<string, { readonly code?: RegExp; readonly types?: RegExp
   },
   nodemailer: { code: /^server\/connectors\/builtin\// },
   openworkflow: { code: /^server\/engine\// },
-  "cron-parser": { code: /^server\/schedules\/cron\.ts$/ },
+  "cron-parser": { code: /^server\/schedules\/wall-times\.ts$/ },
   "trpc-to-openapi": { code: /^openapi\//, types: /^router\/trpc\.ts$/ },
   "zod-openapi": { types: /^(?:openapi\/|server\/auth\/auth-openapi)/ },
   "@trpc/server": {

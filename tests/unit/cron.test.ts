@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type ClockChange, type Cron, isTimezone, parseCron } from "../../server/schedules/cron.js";
-import { CronError } from "../../server/schedules/cron-fields.js";
+import { CronError } from "../../server/schedules/wall-times.js";
 import { wallClockOf } from "../../server/schedules/wall-clock.js";
 
 const MINUTE_MS = 60_000;
