@@ -102,7 +102,7 @@ async function isBehind(until: Date): Promise<boolean> {
 async function ring(signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await observer.database.sql`notify schedule_changed`;
-    await delay(250);
+    await delay(MINUTE_MS / SPEED);
   }
 }
 

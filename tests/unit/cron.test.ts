@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type ClockChange, type Cron, isTimezone, parseCron } from "../../server/schedules/cron.js";
-import { CronError } from "../../server/schedules/wall-times.js";
 import { wallClockOf } from "../../server/schedules/wall-clock.js";
+import { CronError } from "../../server/schedules/wall-times.js";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
