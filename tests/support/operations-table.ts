@@ -433,13 +433,14 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     hasEtag: true,
   },
   "webhooks.update": {
-    input: async ({ client, workflowId }) => ({
-      id: await createWebhook(client, workflowId),
+    input: async ({ client, workflowId, waitingWorkflowId }) => ({
+      id: await createWebhook(client, waitingWorkflowId),
+      workflowId,
       name: "Orders",
       expectedVersion: 1,
     }),
     invalid: { rateLimitPerMinute: "600" },
-    ids: { id: "not_found" },
+    ids: { id: "not_found", workflowId: "workflow_not_found" },
     status: 200,
     hasEtag: true,
   },
