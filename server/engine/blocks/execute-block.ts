@@ -13,6 +13,7 @@ import type { PlannedBlock } from "../walk/plan.js";
 import { RunAbandonedError } from "../worker/active-runs.js";
 import { createAttemptLines, type LogLine } from "./attempt-lines.js";
 import { MAX_OUTPUT_BYTES, type StorableJson, toStorableJson, toStorableText } from "./json-output.js";
+import type { OutputRoom } from "./output-room.js";
 import {
   noParams,
   parseParams,
@@ -85,8 +86,8 @@ export interface AttemptContext {
   readonly scope: ValueScope;
   /** Aborts when the run is canceled or given back; its reason is thrown on, never recorded. */
   readonly signal: AbortSignal;
-  /** Bytes that the run's outputs may still take. */
-  readonly remainingBytes: () => number;
+  /** For the run's outputs; each takes what it needs of it. */
+  readonly room: OutputRoom;
   readonly log: BlockLogger;
   readonly readSecrets: ReadSecrets;
   /** Runs work on our own database again while that cannot be reached. */
@@ -125,9 +126,9 @@ export async function executeBlock(
         : await produceOutput(planned, resolved, inner);
     // The output of a loop is that of many blocks: only the room that is left in the run bounds it.
     const isLoop = planned.connector?.kind === "wait" && "isLoop" in planned.connector;
-    const maxBytes = isLoop ? Math.max(context.remainingBytes(), 0) : MAX_OUTPUT_BYTES;
+    const maxBytes = isLoop ? context.room.bytes : MAX_OUTPUT_BYTES;
     const { value, bytes } = toScrubbedJson(output, resolved.scrub, maxBytes);
-    if (bytes > context.remainingBytes()) {
+    if (phase === "end" && !context.room.take(bytes)) {
       throw new BlockError(
         "run_too_large",
         "The outputs of this run are too large together; return less from its blocks.",

@@ -146,7 +146,9 @@ export class BlockRunner {
       ),
     );
     const isReplayed = steps.history.resultOf(name) !== null;
-    if (isReplayed && phase === "end") for (const record of records) this.work.count(record);
+    if (isReplayed && phase === "end") {
+      for (const record of records) if (record.ok) this.options.room.takeRecorded(record.bytes);
+    }
     const [first, ...rest] = records;
     if (first === undefined) throw new Error(`The step ${name} holds no record.`);
     for (const record of rest) this.folded.set(record.id, record);

@@ -3,6 +3,7 @@ import { BlockError } from "../../connectors/define-connector.js";
 import type { Database, Sql } from "../../db/client.js";
 import type { LoopPhases } from "../blocks/execute-block.js";
 import { toStorableJson } from "../blocks/json-output.js";
+import { MAX_RUN_BYTES } from "../blocks/output-room.js";
 import { holdParent } from "../database/children.js";
 import { ENGINE_NAMESPACE } from "../database/install-sql.js";
 import { runOfWake } from "../database/wakes.js";
@@ -10,7 +11,6 @@ import { toRunError } from "../run-error.js";
 import { PART_WORKFLOW, type PartPointer, type RunPointer } from "../run-pointer.js";
 import { MAX_PART_STEPS } from "../steps/step-budget.js";
 import type { Plan } from "./plan.js";
-import { MAX_RUN_BYTES } from "./step-work.js";
 import type { ItemEnd, PartOutput } from "./walk-items.js";
 import type { LoopPlace, Outputs } from "./walk-options.js";
 

@@ -5,6 +5,7 @@ import type { BlockLogger } from "../../connectors/define-connector.js";
 import type { Database } from "../../db/client.js";
 import type { WorkflowDocument } from "../../workflows/document.js";
 import type { EvaluateFor } from "../blocks/execute-block.js";
+import { OutputRoom } from "../blocks/output-room.js";
 import type { ReadSecrets } from "../blocks/resolve-params.js";
 import { readWakes } from "../database/wakes.js";
 import { RunFailedError } from "../run-error.js";
@@ -184,7 +185,7 @@ function walkOptions(options: RunWorkflowOptions, journey: Journey): WalkOptions
     input: loaded.input,
     around,
     item,
-    kept: { bytes: 0 },
+    room: new OutputRoom(),
     signal: pass.signal,
     logFor: (blockId, attempt) => blockLogger(logger, { runId: rootRunId, blockId, attempt }),
     readSecrets: (id, names) => retry(() => options.readSecrets(id, names)),

@@ -17,8 +17,6 @@ const MAX_CRASHES = 3;
 /** Bytes and milliseconds after which pure blocks go on in a step of their own. */
 const MAX_STEP_BYTES = 262_144;
 const MAX_STEP_MS = 250;
-/** Bytes that the outputs of all blocks of one pass may take as JSON. */
-export const MAX_RUN_BYTES = 16_777_216;
 
 /** What happens inside of the durable steps of one walk: attempts are made, and what is taken after them is decided. */
 export class StepWork {
@@ -46,16 +44,10 @@ export class StepWork {
     const startedAt = performance.now();
     const record = await executeBlock(planned, this.contextOf(planned, attempt, this.visible), phase);
     if (phase === "open" && record.ok) return [record];
-    this.count(record);
     const first = await this.conclude(planned, record);
     // After a crash every block gets its own step, so that the guilty one is known.
     if (!first.ok || first.conditionFailure !== undefined || crashes > 0) return [first];
     return [first, ...(await this.follow(planned, first, startedAt))];
-  }
-
-  /** Counts what the pass keeps: as soon as it is there, because other branches go on meanwhile. */
-  count(record: BlockRecord): void {
-    if (record.ok) this.options.kept.bytes += record.bytes;
   }
 
   /** The record of an attempt that fails without having been made. */
@@ -107,7 +99,6 @@ export class StepWork {
       if (bytes > MAX_STEP_BYTES || performance.now() - startedAt > MAX_STEP_MS) break;
       if (!follower.incoming.every(({ source }) => done.has(source))) continue;
       const record = await executeBlock(follower, this.contextOf(follower, 1, outputs));
-      this.count(record);
       const next = await this.conclude(follower, record, outputs);
       records.push(next);
       if (!next.ok || next.conditionFailure !== undefined) continue;
@@ -120,7 +111,7 @@ export class StepWork {
 
   private contextOf(planned: PlannedBlock, attempt: number, outputs: Readonly<Outputs>): AttemptContext {
     const { options } = this;
-    const { organizationId, workflowId, runId, startedBy, item, kept } = options;
+    const { organizationId, workflowId, runId, startedBy, item, room } = options;
     const { signal, readSecrets, evaluate, retry, now } = options;
     const { id } = planned.block;
     const wakeKey = options.steps.wakeKeyOf(stepNameOf(id, attempt, "wait", item));
@@ -134,7 +125,7 @@ export class StepWork {
       wakeKey,
       scope: scopeOf(options, outputs),
       signal,
-      remainingBytes: () => MAX_RUN_BYTES - kept.bytes,
+      room,
       log: options.logFor(id, attempt),
       readSecrets,
       evaluate,

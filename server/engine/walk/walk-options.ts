@@ -1,5 +1,6 @@
 import type { BlockLogger } from "../../connectors/define-connector.js";
 import type { BlockRecord, Evaluate, LoopPhases } from "../blocks/execute-block.js";
+import type { OutputRoom } from "../blocks/output-room.js";
 import type { ReadSecrets } from "../blocks/resolve-params.js";
 import type { ValueScope } from "../blocks/resolve-values.js";
 import type { RunSteps } from "../steps/run-steps.js";
@@ -33,8 +34,8 @@ export interface WalkOptions {
   /** What blocks of the walk may reference beside each other. */
   readonly around: Readonly<Outputs>;
   readonly item: ItemPath;
-  /** What the outputs of all walks of one pass take together. */
-  readonly kept: { bytes: number };
+  /** For the outputs of all walks of one pass together. */
+  readonly room: OutputRoom;
   /** Aborts the steps that run; its reason is thrown on. */
   readonly signal: AbortSignal;
   readonly logFor: (blockId: string, attempt: number) => BlockLogger;
