@@ -37,7 +37,7 @@ beforeEach(async () => {
   database = await createTestDatabase();
   baseMs = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
   now = fastClock(baseMs, SPEED);
-  observer = openScheduling(database.url, now, 4, "observer");
+  observer = openScheduling(database.url, () => now(), 4, "observer");
 });
 afterEach(async () => {
   await observer.close();
@@ -115,8 +115,8 @@ async function countSchedulerConnections(): Promise<number> {
 
 describe("scheduler processes that are killed", () => {
   it(`fire every instant of 50 schedules once while ${KILLS} of them die at random`, async () => {
-    const enough = now().getTime() + ENOUGH_MS;
     await createSchedules(50);
+    const enough = now().getTime() + ENOUGH_MS;
     const processes: ChildProcess[] = [];
     const start = async () =>
       processes.push(await startProgram(program.file, [database.url, String(baseMs), String(SPEED)]));
@@ -153,23 +153,23 @@ describe("scheduler processes that are killed", () => {
 
 describe("fifty schedulers", () => {
   it("that race for the same instants fire each once", async () => {
+    // Stands still while schedules are created and fired, so that every instant is on time on a machine of any speed.
+    let present = baseMs;
+    now = () => new Date(present);
     const schedulers = Array.from({ length: 50 }, () => openScheduling(database.url, now, 1));
     try {
       await createSchedules(200);
-      for (let round = 0; round < 3; round += 1) {
-        const dueAt = await waitFor(
-          async () => (await observer.schedules.firing.outlook()).dueAt,
-          (at) => at !== null && at <= now(),
-        );
-        expect(dueAt).not.toBeNull();
+      for (let round = 1; round <= 3; round += 1) {
+        present += MINUTE_MS;
         await Promise.all(
           schedulers.map(async ({ schedules }) => {
             while (await schedules.firing.fire());
           }),
         );
+        // Who found the last rows locked may have gone before they were let go of.
+        while (await observer.schedules.firing.fire());
+        expect(await audit(200)).toEqual({ instants: 200 * round, runs: 200 * round });
       }
-      const { runs } = await audit(200);
-      expect(runs).toBeGreaterThanOrEqual(600 - 2 * 40);
     } finally {
       await Promise.all(schedulers.map((each) => each.close()));
     }
