@@ -49,7 +49,7 @@ export async function send(
 export async function waitFor<T>(
   ask: () => Promise<T>,
   isDone: (value: T) => boolean,
-  timeoutMs = 15_000,
+  timeoutMs = 30_000,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

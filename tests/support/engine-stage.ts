@@ -135,7 +135,7 @@ export async function openEngineStage(url: string, applicationName = "engine sta
         return id;
       }),
     find,
-    async waitFor(runId, states, timeoutMs = 15_000) {
+    async waitFor(runId, states, timeoutMs = 30_000) {
       return waitUntil(
         async () => {
           const run = await find(runId);
