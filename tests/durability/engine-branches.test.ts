@@ -136,6 +136,38 @@ describe("a join", () => {
     expect(Object.keys(output?.outputs ?? {}).sort()).toEqual(["elsewhere", "fast", "first", "slow"]);
   });
 
+  it("with any keeps what is behind blocks that shared a step, however often the run parks", async () => {
+    const runId = await begin(
+      graph(
+        [
+          block("start", "trigger_webhook"),
+          transform("shared", "{{trigger.n}}"),
+          block("a", "gate"),
+          block("b", "gate"),
+          block("first", "work", { value: "{{shared.result}}" }, { join: "any" }),
+          block("parked", "gate"),
+          block("end", "work", { value: "{{shared.result}}" }),
+        ],
+        ["start>shared", "shared>a", "shared>b", "a>first", "b>first", "first>parked", "parked>end"],
+      ),
+      { n: 7 },
+    );
+    await stage.waitForGates(runId, 2);
+    await stage.passGate(engine, runId, "a", "won");
+    await stage.waitForGates(runId, 3);
+    await stage.waitFor(runId, ["waiting"]);
+    await stage.passGate(engine, runId, "parked", "on");
+    expect((await stage.waitFor(runId, ["completed"])).state).toBe("completed");
+    expect((await engine.readOutcome(runId)).output?.outputs).toEqual({
+      start: { n: 7 },
+      shared: { result: 7 },
+      a: { value: "won" },
+      first: { value: 7 },
+      parked: { value: "on" },
+      end: { value: 7 },
+    });
+  });
+
   it("with any is skipped when no path is taken", async () => {
     const { output } = await runToEnd(
       graph(

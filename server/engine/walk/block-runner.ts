@@ -41,6 +41,12 @@ export class BlockRunner {
     this.work = new StepWork(options, this.visible);
   }
 
+  /** Whether the block began before this pass or ran in the step of another: replay never decides again about it. */
+  hasBegun(blockId: string): boolean {
+    const { steps, item } = this.options;
+    return this.folded.has(blockId) || steps.history.hasStarted(blockId, item);
+  }
+
   /** Runs the block until it has completed or failed for good. */
   async run(planned: PlannedBlock): Promise<BlockResult> {
     const policy = retryPolicyOf(planned.block, planned.connector);

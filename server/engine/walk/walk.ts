@@ -77,9 +77,8 @@ export class Walk {
   private async settleOnce(planned: PlannedBlock): Promise<BlockResult> {
     const { block } = planned;
     if (!((await this.isReached(planned)) && block.enabled)) return { state: "skipped" };
-    // Replay never decides again about what had begun.
-    const { steps, item } = this.options;
-    if (this.moot.has(block.id) && !steps.history.hasStarted(block.id, item)) return { state: "skipped" };
+    const { steps } = this.options;
+    if (this.moot.has(block.id) && !this.runner.hasBegun(block.id)) return { state: "skipped" };
     if (isRace(planned)) {
       this.startedRaces.add(block.id);
       this.moot = mootBlocks(this.options.plan, this.startedRaces);
