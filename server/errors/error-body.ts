@@ -87,9 +87,12 @@ function invalidRequest(error: TRPCError): AppError {
   });
 }
 
-/** Failover adds names that do not resolve for a while, read-only servers and broken deadlocks to lost connections. */
+/**
+ * Lost connections, what a failover adds to them (names that do not resolve for a while, read-only servers), and what
+ * passes by itself: a full disk or memory, too many connections, broken deadlocks, statement and lock timeouts.
+ */
 const connectionCodes =
-  /^(?:08|57P0|53300|25006|40P01|ECONN|CONNECTION_|CONNECT_TIMEOUT|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/;
+  /^(?:08|53|57P0|57014|55P03|25006|40001|40P01|ECONN|CONNECTION_|CONNECT_TIMEOUT|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/;
 
 /** Whether the database could not be reached or gave up on the statement, by SQLSTATE class or driver code. */
 export function isConnectionLoss(cause: unknown): boolean {

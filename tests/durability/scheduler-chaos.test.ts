@@ -75,7 +75,7 @@ async function audit(count: number): Promise<{ readonly instants: number; readon
       count(*) filter (
         where run.trigger->>'occurrenceId' = occurrence.id::text
           and (run.trigger->>'scheduledFor')::timestamptz = occurrence.scheduled_for
-          and run.created_by = occurrence.schedule_id and engine_run.status = 'pending')::int as own
+          and run.created_by = occurrence.schedule_id and engine_run.status = 'running' and engine_run.attempts = 0)::int as own
     from schedule_occurrences occurrence
     left join runs run on run.id = occurrence.run_id
     left join openworkflow.workflow_runs engine_run on engine_run.id = run.id::text

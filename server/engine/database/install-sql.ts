@@ -62,8 +62,11 @@ declare
     else new.status end;
 begin
   if new.workflow_name = '${PART_WORKFLOW.name}' then
-    perform openworkflow.flowkeep_mirror_loop(link.namespace, link.root_id)
-    from (select new.namespace_id as namespace, root_id from openworkflow.flowkeep_children where child_id = new.id) link;
+    -- The end of a run ends its parts: none of them has to say so again.
+    perform openworkflow.flowkeep_mirror_loop(new.namespace_id, link.root_id)
+    from openworkflow.flowkeep_children link
+    join openworkflow.workflow_runs root on root.namespace_id = new.namespace_id and root.id = link.root_id
+    where link.child_id = new.id and root.status in ('pending', 'running', 'sleeping');
     return null;
   end if;
   if new_state = 'waiting' and exists (

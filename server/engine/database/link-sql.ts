@@ -70,7 +70,7 @@ create or replace function openworkflow.flowkeep_next_part(namespace text, loop_
 returns void language plpgsql as $$
 begin
   perform pg_advisory_xact_lock(hashtextextended(loop_key, 0));
-  update openworkflow.workflow_runs set available_at = now(), updated_at = now()
+  update openworkflow.workflow_runs set status = 'running', available_at = now(), updated_at = now()
   where namespace_id = namespace and id = (
     select run.id from openworkflow.flowkeep_children link
     join openworkflow.workflow_runs run on run.namespace_id = namespace and run.id = link.child_id
@@ -123,9 +123,8 @@ begin
     then 'running' else 'waiting' end
   into new_state
   from openworkflow.workflow_runs run
-  where run.namespace_id = namespace and run.status in ('pending', 'running') and (
-    run.id = root
-    or run.id in (select child_id from openworkflow.flowkeep_children where root_id = root and is_part)
+  where run.namespace_id = namespace and run.status in ('pending', 'running') and run.id in (
+    select root union all select child_id from openworkflow.flowkeep_children where root_id = root and is_part
   );
   update public.runs set state = new_state
   where id = root::uuid and state in ('running', 'waiting') and state <> new_state;

@@ -107,8 +107,9 @@ async function openParts(
         insert into openworkflow.workflow_runs (
           namespace_id, id, workflow_name, version, status, config, input, attempts, available_at, created_at, updated_at
         )
-        select ${ENGINE_NAMESPACE}, gen_random_uuid(), ${PART_WORKFLOW.name}, ${PART_WORKFLOW.version}, 'pending', '{}',
-          input, 0, case when number <= ${openAtOnce} then now() end, date_trunc('milliseconds', now()), now()
+        select ${ENGINE_NAMESPACE}, gen_random_uuid(), ${PART_WORKFLOW.name}, ${PART_WORKFLOW.version},
+          case when number <= ${openAtOnce} then 'running' else 'pending' end, '{}', input, 0,
+          case when number <= ${openAtOnce} then now() end, date_trunc('milliseconds', now()), now()
         from pointer
         returning id, (input->>'from')::int as first_item
       )

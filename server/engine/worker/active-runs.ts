@@ -4,9 +4,12 @@ import type { StepAttempt } from "openworkflow/internal";
 /** Why a worker stops working on a run that has not ended by itself. */
 export type AbandonReason = "ended_elsewhere" | "lease_lost" | "handed_back";
 
+/** Name of the error below, by which it is known once openworkflow has serialized it. */
+export const RUN_ABANDONED = "RunAbandonedError";
+
 /** Thrown through a pass over a run that is not to be recorded: the run was canceled, lost or given back. */
 export class RunAbandonedError extends Error {
-  override readonly name = "RunAbandonedError";
+  override readonly name = RUN_ABANDONED;
   readonly reason: AbandonReason;
 
   constructor(reason: AbandonReason) {
@@ -30,7 +33,8 @@ export interface RunPass {
 
 interface Claim {
   readonly workerId: string;
-  readonly history: StepAttempt[];
+  /** By their id: a page that was read twice counts once. */
+  readonly history: Map<string, StepAttempt>;
 }
 
 interface OpenPass {
@@ -47,12 +51,13 @@ export class ActiveRuns {
 
   /** Remembers which slot has claimed the run. */
   claimed(runId: string, workerId: string): void {
-    this.claims.set(runId, { workerId, history: [] });
+    this.claims.set(runId, { workerId, history: new Map() });
   }
 
   /** Remembers the attempts that the next pass begins with, page by page. */
   readHistory(runId: string, attempts: readonly StepAttempt[]): void {
-    this.claims.get(runId)?.history.push(...attempts);
+    const history = this.claims.get(runId)?.history;
+    for (const attempt of attempts) history?.set(attempt.id, attempt);
   }
 
   /** Forgets what the slot has claimed, if its pass has not begun. */
@@ -60,19 +65,24 @@ export class ActiveRuns {
     if (this.claims.get(runId)?.workerId === workerId) this.claims.delete(runId);
   }
 
+  /**
+   * Begins a pass over a run that was claimed.
+   * @throws RunAbandonedError when another slot of this process has claimed and entered it meanwhile.
+   */
   enter(runId: string): RunPass {
+    const claim = this.claims.get(runId);
+    if (claim === undefined) throw new RunAbandonedError("lease_lost");
     // A run that came back while an old pass still unwinds: the old pass has lost its lease.
     this.abandon(runId, "lease_lost");
     const pass: OpenPass = { controller: new AbortController(), listener: () => {} };
     // Every step that runs listens.
     setMaxListeners(0, pass.controller.signal);
     this.passes.set(runId, pass);
-    const { workerId = "", history = [] } = this.claims.get(runId) ?? {};
     this.claims.delete(runId);
     return {
       signal: pass.controller.signal,
-      workerId,
-      history,
+      workerId: claim.workerId,
+      history: [...claim.history.values()],
       onWake(listener) {
         pass.listener = listener;
       },

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
-import type { Backend, StepAttempt } from "openworkflow/internal";
+import type { Backend, StepAttempt, WorkflowRun } from "openworkflow/internal";
 import type { BackendPostgres } from "openworkflow/postgres";
 import type { Sql } from "../../db/client.js";
 import { isConnectionLoss } from "../../errors/error-body.js";
 import { ENGINE_NAMESPACE } from "../database/install-sql.js";
 import { Parked } from "../steps/run-steps.js";
-import type { ActiveRuns } from "./active-runs.js";
+import { type ActiveRuns, RUN_ABANDONED } from "./active-runs.js";
 import { ClaimGate, type Claims } from "./claim-gate.js";
 import { retryConnectionLoss } from "./connection-retry.js";
 import { releaseSlot, type WorkerNumber, workerPrefix } from "./leases.js";
@@ -92,6 +92,7 @@ export function createWorkerBackend(options: WorkerBackendOptions): Backend {
     async failWorkflowRun(params) {
       activeRuns.forget(params.workflowRunId, params.workerId);
       try {
+        if (params.error.name === RUN_ABANDONED) return await letGo(options, tag(params));
         return await retry(() => backend.failWorkflowRun(tag(params)));
       } finally {
         setImmediate(options.onSlotFree);
@@ -165,6 +166,19 @@ function createClaims(
       }
     },
   };
+}
+
+/** Leaves a run that was abandoned to other workers, also where its lease still holds. */
+async function letGo(
+  { backend, sql, isOver }: WorkerBackendOptions,
+  { workflowRunId, workerId }: Pick<Parameters<Backend["failWorkflowRun"]>[0], "workflowRunId" | "workerId">,
+): Promise<WorkflowRun> {
+  return retryConnectionLoss(async () => {
+    await releaseSlot(sql, workerId);
+    const run = await backend.getWorkflowRun({ workflowRunId });
+    if (run === null) throw new Error(`The run ${workflowRunId} is gone.`);
+    return run;
+  }, isOver);
 }
 
 /** Extends a lease; a lease that is gone ends the pass over the run quietly. */
