@@ -90,7 +90,13 @@ export async function resolveWaits(
   await db
     .update(signalWaits)
     .set({ signalId })
-    .where(and(eq(signalWaits.organizationId, organizationId), inArray(signalWaits.wakeKey, [...wakeKeys])));
+    .where(
+      and(
+        eq(signalWaits.organizationId, organizationId),
+        // One parameter however many there are: the driver takes 65,534.
+        sql`${signalWaits.wakeKey} in (select json_array_elements_text(${JSON.stringify(wakeKeys)}::text::json))`,
+      ),
+    );
 }
 
 /** Deletes some signals that nobody waited for in time; their idempotency keys hold until `keptSince`. */

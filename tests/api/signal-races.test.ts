@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
+import { endedRun, waitFor } from "../support/client.js";
 import { useClient, useSql, useTestServer } from "../support/server-hooks.js";
 import { signalsOf, waitingFor } from "../support/signals.js";
-import { createWorkflow, startRun, startWaiting, wait } from "../support/workflows.js";
+import { block, createWorkflow, startRun, startWaiting, wait } from "../support/workflows.js";
 
 const server = useTestServer();
 const sql = useSql(server);
@@ -103,6 +104,33 @@ describe("a race", () => {
     );
     const outputs = await outputsOf(workflowId, keys.length);
     expect(runIds.map((runId) => outputs.get(runId)?.data)).toEqual(keys);
+  });
+
+  it("of a signal with the time limit of the block that waits goes to the sender who was told so", async () => {
+    const { organizationId } = client.session;
+    const workflowId = await createWorkflow(client, {
+      blocks: [block("wait", "wait_for_event", { eventName: "edge" }, { timeoutMs: 1_500 })],
+    });
+    const runId = await startWaiting(client, workflowId);
+    const queue = (length: number) =>
+      waitFor(
+        () => sql`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        (waiting) => waiting.length === length,
+      );
+    // First the sender stands in line for the wait, then the limit.
+    const sending = await sql.begin(async (held) => {
+      await held`select from signal_waits where organization_id = ${organizationId} for update`;
+      const sent = sendSignal({ name: "edge", payload: "in time" });
+      await queue(1);
+      await queue(2);
+      return { sent };
+    });
+    expect(await sending.sent).toMatchObject({ delivered: [runId], buffered: false });
+    expect(await endedRun(client, runId)).toMatchObject({
+      state: "completed",
+      output: { outputs: { wait: { data: "in time", timedOut: false } } },
+    });
   });
 
   it("of opening one wait again after a crash takes no second signal", async () => {

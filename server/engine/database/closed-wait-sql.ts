@@ -16,6 +16,23 @@ create or replace trigger flowkeep_close_waits after update of status on openwor
   for each row when (new.status in ('completed', 'failed', 'canceled') and old.status <> new.status)
   execute function openworkflow.flowkeep_close_waits();
 
+-- Who was told that a signal was delivered or a decision counts goes before the limit. The rows are locked first: what
+-- is being told at this moment is seen once it is committed.
+create or replace function openworkflow.flowkeep_spare_woken_wait() returns trigger language plpgsql as $$
+declare
+  woken_by text := new.context->>'signal';
+begin
+  perform from public.signal_waits where wake_key = woken_by for update;
+  perform from public.approvals where wake_key = woken_by for update;
+  if exists (select from openworkflow.flowkeep_wakes where wake_key = woken_by) then
+    new.output := null;
+  end if;
+  return new;
+end $$;
+create or replace trigger flowkeep_spare_woken_wait before update of status on openworkflow.step_attempts
+  for each row when (new.kind = 'signal-wait' and new.status = 'completed' and new.output ? 'isCut')
+  execute function openworkflow.flowkeep_spare_woken_wait();
+
 create or replace function openworkflow.flowkeep_close_cut_wait() returns trigger language plpgsql as $$
 declare
   woken_by text := new.context->>'signal';

@@ -3,7 +3,7 @@ import type { BlockRecord } from "../blocks/execute-block.js";
 import { MAX_STEP_ATTEMPTS, RunFailedError, stepLimitExceeded } from "../run-error.js";
 import { Activity } from "../walk/activity.js";
 import { RunAbandonedError, type RunPass } from "../worker/active-runs.js";
-import { StepHistory, type WaitEnd } from "./step-history.js";
+import { StepHistory, type WaitEnd, waitEndFrom } from "./step-history.js";
 
 /** A pass stays for a wait that ends this soon, because parking and claiming again take longer, in milliseconds. */
 const WORTH_STAYING_MS = 20;
@@ -210,23 +210,14 @@ export class RunSteps {
     const { request, attempt, resolve, reject } = wait;
     void request.activity.during(async () => {
       try {
-        const end = request.isMoot()
-          ? "moot"
-          : isElapsed && (await this.isCut(wakeKey, attempt))
-            ? "cut"
-            : "over";
-        await this.complete(attempt, waitOutputs[end]);
-        if (end !== "moot") resolve(end === "over");
+        const end = request.isMoot() ? "moot" : isElapsed && isLimited(attempt) ? "cut" : "over";
+        // The database spares a wait that was woken before it is cut: who was told that it was woken goes first.
+        const kept = waitEndFrom(await this.complete(attempt, waitOutputs[end]));
+        if (kept !== "moot") resolve(kept === "over");
       } catch (error) {
         reject(error);
       }
     });
-  }
-
-  /** Who woke the wait before its limit was told that it counts. */
-  private async isCut(wakeKey: string, { context }: StepAttempt): Promise<boolean> {
-    const isLimited = (context as WaitContext | null)?.endsBy === "limit";
-    return isLimited && !(await this.options.readWakes([wakeKey])).has(wakeKey);
   }
 
   private async begin(
@@ -277,6 +268,11 @@ function waitContext(
   const timeoutAt = new Date(Date.now() + milliseconds).toISOString();
   const endsBy = milliseconds === ownMs ? "itself" : milliseconds < ENDLESS_WAIT_MS ? "limit" : "wake";
   return { kind: "signal-wait", signal, timeoutAt, endsBy };
+}
+
+/** Whether the wait's time is that of a limit from outside. */
+function isLimited({ context }: StepAttempt): boolean {
+  return (context as WaitContext | null)?.endsBy === "limit";
 }
 
 function recordsOf({ output }: StepAttempt): BlockRecord[] {

@@ -31,10 +31,7 @@ export class StepHistory {
   /** How the wait ended, or null when it has not. */
   waitEndOf(name: string): WaitEnd | null {
     const kept = this.completed.get(name);
-    if (kept === undefined) return null;
-    const { output } = kept;
-    if (typeof output !== "object" || output === null) return "over";
-    return "isMoot" in output ? "moot" : "isCut" in output ? "cut" : "over";
+    return kept === undefined ? null : waitEndFrom(kept);
   }
 
   /** The wait that has begun and not ended, or null. */
@@ -56,4 +53,10 @@ export class StepHistory {
   hasStarted(blockId: string, item: ItemPath): boolean {
     return this.started.has(stepNameOf(blockId, 1, "block", item));
   }
+}
+
+/** How a wait ended, by its completed attempt. */
+export function waitEndFrom({ output }: Pick<StepAttempt, "output">): WaitEnd {
+  if (typeof output !== "object" || output === null) return "over";
+  return "isMoot" in output ? "moot" : "isCut" in output ? "cut" : "over";
 }
