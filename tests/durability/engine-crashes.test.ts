@@ -131,7 +131,7 @@ describe("kill -9 of a worker process", () => {
 });
 
 describe("kill -9 of the worker that holds a wait", () => {
-  it("loses neither the wait nor a wake that comes while no worker lives", async () => {
+  it("loses neither the wait nor a wake that comes while no worker lives, however long that is", async () => {
     const gated = (params: Readonly<Record<string, unknown>>) =>
       stage.keep({
         blocks: [block("g", "gate", params), transform("after", "{{g.value}}")],
@@ -147,6 +147,7 @@ describe("kill -9 of the worker that holds a wait", () => {
     await stage.database.sql`
       update stage_documents set document = jsonb_set(document, '{blocks,0,params,isHeld}', 'false')`;
     for (const runId of [opening, parked]) await stage.passGate(engine, runId, "g", "kept");
+    await stage.database.sql`update openworkflow.flowkeep_wakes set created_at = now() - interval '30 days'`;
     await startWorker();
     for (const runId of [opening, parked]) {
       await stage.waitFor(runId, ["completed"]);

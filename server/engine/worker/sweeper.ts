@@ -4,9 +4,9 @@ import { deleteOldWakes, nudgeOverlooked } from "../database/wakes.js";
 import { coalesceWork } from "./coalesced-work.js";
 
 const SWEEP_INTERVAL_MS = 10_000;
-/** How far back a sweep looks: after a start longer, for what happened while nobody swept. */
+/** How far back a sweep looks: after a start to the oldest wake that is kept, for what happened while nobody swept. */
 const WINDOW = "10 minutes";
-const FIRST_WINDOW = "1 day";
+const FIRST_WINDOW = "1000 years";
 
 /** A running sweeper; `stop` waits for the sweep that runs. */
 export interface Sweeper {
