@@ -3,12 +3,9 @@ import type { Database } from "../db/client.js";
 import { isUuid } from "../db/uuid.js";
 import type { Engine, RunError } from "../engine/engine.js";
 import { AppError } from "../errors/app-error.js";
-import type { RunState } from "./run-kinds.js";
+import { MAX_RUN_DEPTH, type RunState } from "./run-kinds.js";
 import { type CheckedRun, KeyTaken, type RunService } from "./service.js";
 import * as store from "./store.js";
-
-/** Most runs that may start each other. */
-const MAX_DEPTH = 10;
 
 /** What a block starts. */
 export interface ChildRequest {
@@ -51,18 +48,19 @@ export class ChildRuns {
     const { organizationId, runId, blockId, wakeKey } = context;
     if ((await store.findChild(database.db, organizationId, wakeKey)) !== null) return;
     const depth = (await store.findDepth(database.db, organizationId, runId)) + 1;
-    if (depth > MAX_DEPTH) {
+    if (depth > MAX_RUN_DEPTH) {
       throw new BlockError(
         "recursion_limit",
-        `workflowId: this would be the run ${depth} levels below the first; runs may start each other ${MAX_DEPTH} levels deep.`,
+        `workflowId: this would be the run ${depth} levels below the first; runs may start each other ${MAX_RUN_DEPTH} levels deep.`,
       );
     }
     const child = await this.#check(context, {
       ...request,
+      depth,
       trigger: { kind: "workflow", parentRunId: runId, parentBlockId: blockId },
     });
     try {
-      await database.transaction((tx) => runs.dispatch(tx, child, { wakeKey, runId, depth }));
+      await database.transaction((tx) => runs.dispatch(tx, child, { wakeKey, runId }));
     } catch (error) {
       if (!(error instanceof KeyTaken)) throw error;
     }
@@ -78,7 +76,7 @@ export class ChildRuns {
 
   async #check(
     { organizationId, startedBy: createdBy }: AwaitContext,
-    request: ChildRequest & Pick<CheckedRun, "trigger">,
+    request: ChildRequest & Pick<CheckedRun, "trigger" | "depth">,
   ): Promise<CheckedRun> {
     const { workflowId, version } = request;
     try {

@@ -4,7 +4,8 @@ import type { Engine } from "../engine/engine.js";
 import { coalesceWork } from "../engine/worker/coalesced-work.js";
 import { AppError } from "../errors/app-error.js";
 import type { WorkflowService } from "../workflows/service.js";
-import type { RunService } from "./service.js";
+import { MAX_RUN_DEPTH } from "./run-kinds.js";
+import type { CheckedRun, RunRequest, RunService } from "./service.js";
 import * as store from "./store.js";
 
 /** Longest pause between two looks, in milliseconds; covers lost notifications. */
@@ -65,16 +66,9 @@ export class FailureRuns {
     const { runs, logger } = this.#options;
     const failed = await store.takeFailedRun(tx.db);
     if (failed === null) return false;
-    const { id, organizationId, failureWorkflowId, startedBy } = failed;
+    const { id, organizationId, failureWorkflowId } = failed;
     try {
-      const run = await runs.check(tx.db, organizationId, {
-        workflowId: failureWorkflowId,
-        version: null,
-        input: await this.#describe(tx, failed),
-        trigger: { kind: "failure", failedRunId: id, failedWorkflowId: failed.workflowId },
-        idempotencyKey: null,
-        createdBy: startedBy,
-      });
+      const run = await this.#check(tx, failed);
       await store.closeFailedRun(tx.db, organizationId, id, await runs.dispatch(tx, run));
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
@@ -85,6 +79,31 @@ export class FailureRuns {
       await store.closeFailedRun(tx.db, organizationId, id, null);
     }
     return true;
+  }
+
+  /** @throws AppError when the workflow cannot run, `limit_exceeded` when runs would start each other without end. */
+  async #check(tx: Transaction, failed: store.FailedRun): Promise<CheckedRun> {
+    const { id, organizationId, failureWorkflowId, workflowId, startedBy } = failed;
+    const depth = failed.depth + 1;
+    if (depth > MAX_RUN_DEPTH) throw new AppError("limit_exceeded", { details: { limit: MAX_RUN_DEPTH } });
+    const description = await this.#describe(tx, failed);
+    const request = (input: unknown): RunRequest => ({
+      workflowId: failureWorkflowId,
+      version: null,
+      input,
+      trigger: { kind: "failure", failedRunId: id, failedWorkflowId: workflowId },
+      idempotencyKey: null,
+      createdBy: startedBy,
+      depth,
+    });
+    try {
+      return await this.#options.runs.check(tx.db, organizationId, request(description));
+    } catch (error) {
+      if (!(error instanceof AppError && error.errorCode === "payload_too_large")) throw error;
+      // An input that fits by itself may not fit beside the error; it stays with the failed run.
+      const withoutInput = { ...description, input: null, isInputLeftOut: true };
+      return this.#options.runs.check(tx.db, organizationId, request(withoutInput));
+    }
   }
 
   async #describe(tx: Transaction, { id, organizationId, workflowId, versionId, input }: store.FailedRun) {

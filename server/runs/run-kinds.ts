@@ -10,3 +10,6 @@ export interface RunTrigger {
   readonly kind: (typeof triggerKinds)[number];
   readonly [field: string]: unknown;
 }
+
+/** Most runs that may start each other, by `run_workflow` and by `onFailure`. */
+export const MAX_RUN_DEPTH = 10;

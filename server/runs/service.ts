@@ -5,7 +5,7 @@ import type { Catalogue } from "../connectors/catalogue.js";
 import type { Database, Db, Sql, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { isUuid } from "../db/uuid.js";
-import { MAX_OUTPUT_BYTES } from "../engine/blocks/json-output.js";
+import { jsonBytes, MAX_OUTPUT_BYTES } from "../engine/blocks/json-output.js";
 import { DONE_CHANNEL, parseDone } from "../engine/database/install-sql.js";
 import { type Engine, EngineRefusedError } from "../engine/engine.js";
 import { AppError } from "../errors/app-error.js";
@@ -29,6 +29,8 @@ export interface RunRequest {
   readonly createdBy: string;
   /** The user who asked for it; absent: nobody known beside `createdBy`. */
   readonly requestedBy?: string | null;
+  /** How many runs started each other to come to it; absent: none. */
+  readonly depth?: number;
 }
 
 /** A request that was checked and may be written: the version it is pinned to. */
@@ -43,8 +45,6 @@ export interface CheckedRun extends RunRequest {
 export interface ParentRun {
   readonly wakeKey: string;
   readonly runId: string;
-  /** How many runs started each other to come to the new one. */
-  readonly depth: number;
 }
 
 export interface RunServiceOptions {
@@ -196,7 +196,7 @@ export class RunService {
     });
     const isWritten = await store.insertRun(tx.db, run.organizationId, {
       ...newRun(run, id, now),
-      ...(parent === null ? {} : { parentWait: parent.wakeKey, depth: parent.depth }),
+      ...(parent === null ? {} : { parentWait: parent.wakeKey }),
     });
     if (!isWritten) throw new KeyTaken();
     return id;
@@ -291,14 +291,15 @@ function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
     idempotencyKey,
     createdBy,
     requestedBy: run.requestedBy ?? null,
+    depth: run.depth ?? 0,
     failureWorkflowId,
     now,
   };
 }
 
-/** The trigger's output is the input, so a larger one could only fail there. Numbers may grow when they are written. */
+/** The trigger's output is the input, so a larger one could only fail there. */
 function requireStorable(input: unknown): void {
-  const bytes = Buffer.byteLength(JSON.stringify(input ?? {}));
+  const bytes = jsonBytes(input ?? {});
   if (bytes <= MAX_OUTPUT_BYTES) return;
   throw new AppError("payload_too_large", {
     message: `The input of the run has ${bytes} bytes as JSON; ${MAX_OUTPUT_BYTES} are allowed. Send less of it.`,

@@ -243,6 +243,7 @@ export async function findDepth(db: Db, organizationId: string, runId: string): 
 
 /** A run that has failed and whose workflow wants another one started then. */
 export type FailedRun = Pick<StoredRun, "id" | "workflowId" | "versionId" | "input"> & {
+  readonly depth: number;
   readonly organizationId: string;
   readonly startedBy: string;
   readonly failureWorkflowId: string;
@@ -250,9 +251,9 @@ export type FailedRun = Pick<StoredRun, "id" | "workflowId" | "versionId" | "inp
 
 /** The failed run of any organization that waits longest for what its failure starts; no other transaction gets it. */
 export async function takeFailedRun(db: Db): Promise<FailedRun | null> {
-  const { organizationId, versionId, input, failureWorkflowId, failureRunId } = runs;
+  const { organizationId, versionId, input, depth, failureWorkflowId, failureRunId } = runs;
   const [row] = await db
-    .select({ id, workflowId, organizationId, versionId, input, startedBy, failureWorkflowId })
+    .select({ id, workflowId, organizationId, versionId, input, depth, startedBy, failureWorkflowId })
     .from(runs)
     .where(and(eq(state, "failed"), isNotNull(failureWorkflowId), isNull(failureRunId)))
     .orderBy(finishedAt)

@@ -42,7 +42,7 @@ export const Block = z.looseObject({
   retry: RetryPolicy.optional().meta({ description: "Absent: the retry of the block type." }),
   timeoutMs: z.int().min(1).max(86_400_000).optional().meta({
     description:
-      "Longest time of one attempt; the block fails with timeout then. What a block waits for is closed: an approval and another run are canceled. Timers have no limit.",
+      "Longest time of one attempt; the block fails with timeout then. What a block waits for is closed: an approval and another run are canceled. A timer that is longer fails when it passes.",
   }),
   onError: z.enum(["fail", "continue", "branch"]).optional().meta({
     description:

@@ -228,6 +228,64 @@ describe("onFailure", () => {
     expect(await runsOf(rescue)).toHaveLength(1);
   });
 
+  it("and run_workflow start each other 10 levels deep and no further", async () => {
+    const rescue = await create({ blocks: [] });
+    const failing = await create({
+      blocks: [block("bad", "http", { url: "http://127.0.0.1:2/" }, { retry: { maxAttempts: 1 } })],
+      settings: { onFailure: { workflowId: rescue } },
+    });
+    await client.request(
+      "PUT",
+      `/api/workflows/${rescue}`,
+      {
+        workflow: {
+          blocks: [block("again", "run_workflow", { workflowId: failing }, { onError: "continue" })],
+        },
+      },
+      { "if-match": "1" },
+    );
+    await startRun(client, failing);
+    // Below the first run: five rescues and five retries, the last of which no rescue follows.
+    await waitFor(
+      () => runsOf(rescue),
+      (rows) => rows.length === 5 && rows.every(({ state }: { state: string }) => state === "completed"),
+    );
+    // Whatever follows a failure is written by the same look that takes this later one.
+    const other = await create({ blocks: [trigger] });
+    const last = await create({
+      blocks: [block("bad", "http", { url: "http://127.0.0.1:2/" }, { retry: { maxAttempts: 1 } })],
+      settings: { onFailure: { workflowId: other } },
+    });
+    await run(last);
+    await waitFor(
+      () => runsOf(other),
+      (rows) => rows.length === 1,
+    );
+    expect(await runsOf(rescue)).toHaveLength(5);
+    expect(await runsOf(failing)).toHaveLength(6);
+  });
+
+  it("gets what happened without the input of the run where both are too large together", async () => {
+    const rescue = await create({ blocks: [trigger] });
+    const failing = await create({
+      blocks: [trigger, block("bad", "http", { url: "http://127.0.0.1:2/" }, { retry: { maxAttempts: 1 } })],
+      connections: connect("start>bad"),
+      settings: { onFailure: { workflowId: rescue } },
+    });
+    const text = "x".repeat(1_048_576 - '{"input":{"text":""}}'.length);
+    const { id, error } = await run(failing, { text });
+    const [started] = await waitFor(
+      () => runsOf(rescue),
+      (rows) => rows.length > 0,
+    );
+    expect((await endedRun(client, started.id)).input).toMatchObject({
+      runId: id,
+      error,
+      input: null,
+      isInputLeftOut: true,
+    });
+  });
+
   it("that names nothing startable leaves the failed run alone", async () => {
     const failing = await create({
       blocks: [wait("long", 1, "d")],

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { MAX_OUTPUT_BYTES, toStorableJson, toStorableText } from "../../server/engine/blocks/json-output.js";
+import {
+  jsonBytes,
+  MAX_OUTPUT_BYTES,
+  toStorableJson,
+  toStorableText,
+} from "../../server/engine/blocks/json-output.js";
 
 const stored = (value: unknown) => toStorableJson(value).value;
 
@@ -38,6 +43,16 @@ describe("toStorableJson", () => {
       expect.objectContaining({ code: "output_too_large" }),
     );
     expect(toStorableJson("a".repeat(MAX_OUTPUT_BYTES - 2)).bytes).toBe(MAX_OUTPUT_BYTES);
+  });
+
+  it("counts every digit that the database writes of a number", () => {
+    expect(jsonBytes([1e308, -1e308])).toBeGreaterThanOrEqual(309 + 310);
+    expect(jsonBytes(1e-300)).toBeGreaterThanOrEqual(302);
+    expect(jsonBytes([1, 0, -0.5, 123_456_789, "1e308"])).toBe('[1,0,-0.5,123456789,"1e308"]'.length);
+    expect(toStorableJson([1e21]).bytes).toBeGreaterThanOrEqual("[1000000000000000000000]".length);
+    expect(() => stored(Array(4_000).fill(1e308))).toThrow(
+      expect.objectContaining({ code: "output_too_large" }),
+    );
   });
 });
 

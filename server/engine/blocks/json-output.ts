@@ -23,8 +23,9 @@ export function toStorableJson(value: unknown, maxBytes = MAX_OUTPUT_BYTES): Sto
       `The output is nested deeper than ${MAX_OUTPUT_DEPTH} levels or in a circle.`,
     );
   }
-  const text = toWellFormed(stringify(value));
-  const bytes = Buffer.byteLength(text);
+  const json = stringify(value);
+  const text = toWellFormed(json.text);
+  const bytes = Buffer.byteLength(text) + json.growth;
   if (bytes > maxBytes) {
     throw new BlockError(
       "output_too_large",
@@ -85,11 +86,27 @@ export function capJson(value: unknown, maxBytes: number): unknown {
   return cap(value, 0);
 }
 
-function stringify(value: unknown): string {
-  const text = JSON.stringify(value, (_key, item: unknown) =>
-    typeof item === "bigint" ? item.toString() : item,
-  );
-  return text ?? "null";
+/** What the value takes as JSON once it was stored, in bytes: the database writes every digit of a number. */
+export function jsonBytes(value: unknown): number {
+  const { text, growth } = stringify(value);
+  return Buffer.byteLength(text) + growth;
+}
+
+function stringify(value: unknown): { readonly text: string; readonly growth: number } {
+  let growth = 0;
+  const text = JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === "bigint") return item.toString();
+    if (typeof item === "number") growth += growthOf(item);
+    return item;
+  });
+  return { text: text ?? "null", growth };
+}
+
+/** How many more digits the database writes of a number than JSON.stringify, which uses exponents from here on. */
+function growthOf(number: number): number {
+  const size = Math.abs(number);
+  const isPlain = (size >= 1e-6 && size < 1e21) || size === 0 || !Number.isFinite(size);
+  return isPlain ? 0 : Math.abs(Math.floor(Math.log10(size)));
 }
 
 /** Escapes that JSON.stringify writes only for NUL and lone surrogates; `\\\\` is consumed so that it hides nothing. */
