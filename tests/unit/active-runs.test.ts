@@ -7,7 +7,7 @@ const attempt = (id: string) => ({ id, stepName: id }) as StepAttempt;
 describe("a pass over a run", () => {
   it("begins with each attempt once, also when a page of them was read twice", () => {
     const runs = new ActiveRuns();
-    runs.claimed("run", "slot");
+    runs.claimed("run", "slot", false);
     runs.readHistory("run", [attempt("a"), attempt("b")]);
     runs.readHistory("run", [attempt("b"), attempt("c")]);
     const { workerId, history } = runs.enter("run");
@@ -17,8 +17,8 @@ describe("a pass over a run", () => {
 
   it("does not begin for a slot whose claim another one has entered with, and leaves that one alone", () => {
     const runs = new ActiveRuns();
-    runs.claimed("run", "first");
-    runs.claimed("run", "second");
+    runs.claimed("run", "first", true);
+    runs.claimed("run", "second", false);
     const pass = runs.enter("run");
     expect(() => runs.enter("run")).toThrow(new RunAbandonedError("lease_lost"));
     expect(pass.signal.aborted).toBe(false);

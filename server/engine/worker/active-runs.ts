@@ -33,6 +33,7 @@ export interface RunPass {
 
 interface Claim {
   readonly workerId: string;
+  readonly isNew: boolean;
   /** By their id: a page that was read twice counts once. */
   readonly history: Map<string, StepAttempt>;
 }
@@ -49,9 +50,14 @@ export class ActiveRuns {
   private readonly claims = new Map<string, Claim>();
   private draining = false;
 
-  /** Remembers which slot has claimed the run. */
-  claimed(runId: string, workerId: string): void {
-    this.claims.set(runId, { workerId, history: new Map() });
+  /** Remembers which slot has claimed the run, and whether it is the first to do so. */
+  claimed(runId: string, workerId: string, isNew: boolean): void {
+    this.claims.set(runId, { workerId, isNew, history: new Map() });
+  }
+
+  /** Whether the run was claimed for the first time and its pass has not begun. */
+  isNew(runId: string): boolean {
+    return this.claims.get(runId)?.isNew === true;
   }
 
   /** Remembers the attempts that the next pass begins with, page by page. */

@@ -61,6 +61,8 @@ export function createWorkerBackend(options: WorkerBackendOptions): Backend {
           };
     },
     async listStepAttempts(params) {
+      // Nobody has walked a run that is claimed for the first time.
+      if (activeRuns.isNew(params.workflowRunId)) return noAttempts;
       const page = await retry(() => backend.listStepAttempts(params));
       activeRuns.readHistory(params.workflowRunId, page.data);
       return page;
@@ -117,6 +119,11 @@ export function createWorkerBackend(options: WorkerBackendOptions): Backend {
   });
 }
 
+const noAttempts: Awaited<ReturnType<Backend["listStepAttempts"]>> = {
+  data: [],
+  pagination: { next: null, prev: null },
+};
+
 function hasWorkerId(params: unknown): params is { readonly workerId: string } {
   return typeof params === "object" && params !== null && "workerId" in params;
 }
@@ -157,7 +164,7 @@ function createClaims(
       const workerId = prefix + slot;
       try {
         const run = await backend.claimWorkflowRun({ workerId, leaseDurationMs: LEASE_MS });
-        if (run !== null) activeRuns.claimed(run.id, slot);
+        if (run !== null) activeRuns.claimed(run.id, slot, run.attempts === 1);
         return run;
       } catch (error) {
         doubtful.add(workerId);
