@@ -42,6 +42,12 @@ export function openDatabase(url: string, options: PoolOptions): Database {
   };
 }
 
+/**
+ * Statements of so many values are prepared on their connection, which saves a round trip each time; one with more has
+ * a list of some length in it, and there are too many lengths to keep.
+ */
+const MAX_PREPARED_VALUES = 24;
+
 const dialect = new PgDialect();
 const relational = extractTablesRelationalConfig(schema, createTableRelationsHelpers);
 const relationalSchema = {
@@ -55,11 +61,13 @@ const relationalSchema = {
  * shared pool and break the engine's own statements.
  */
 function buildDb(sql: Sql): Db {
+  const own = {
+    begin: (work: (sql: Sql) => Promise<unknown>) => inTransaction(sql, work),
+    unsafe: (query: string, values: unknown[] = [], options: object = {}) =>
+      sql.unsafe(query, values as never[], { ...options, prepare: values.length <= MAX_PREPARED_VALUES }),
+  };
   const client = new Proxy(sql, {
-    get: (target, key) =>
-      key === "begin"
-        ? (work: (sql: Sql) => Promise<unknown>) => inTransaction(target, work)
-        : Reflect.get(target, key),
+    get: (target, key) => Reflect.get(own, key) ?? Reflect.get(target, key),
   });
   const session = new PostgresJsSession(client, dialect, relationalSchema, {});
   return new PgDatabase(dialect, session, relationalSchema) as unknown as Db;
@@ -76,8 +84,9 @@ async function inTransaction<T>(pool: Sql, work: (sql: Sql) => Promise<T>): Prom
     loss === undefined ? step : Promise.race([step, loss]);
   let isUsable = true;
   try {
-    await orLost(reserved.unsafe("begin"));
-    const result = await orLost(work(reserved));
+    // Travels with the first statement of the work: a connection runs its statements in order.
+    const begun = orLost(reserved.unsafe("begin").execute());
+    const [, result] = await Promise.all([begun, orLost(work(reserved))]);
     await orLost(reserved.unsafe("commit"));
     return result;
   } catch (error) {
