@@ -202,7 +202,10 @@ export class RunService {
     return id;
   }
 
-  /** As `dispatch` for any number of runs without keys, under ids of the caller's, with two statements. */
+  /**
+   * As `dispatch` for any number of runs of schedules without keys, under ids of the caller's, with two statements. One
+   * whose input is null gets the payload of its schedule.
+   */
   async dispatchMany(
     tx: Transaction,
     runs: readonly (CheckedRun & { readonly id: string })[],

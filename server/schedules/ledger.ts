@@ -6,7 +6,7 @@ import { type Candidate, type Decision, decide, type Progress, type Verdict } fr
 import * as store from "./occurrence-store.js";
 import type { Outcome } from "./policies.js";
 import { keyOf } from "./progress.js";
-import type { StoredSchedule } from "./store.js";
+import type { FiringSchedule } from "./store.js";
 
 export type { Candidate } from "./decide-candidate.js";
 
@@ -97,7 +97,7 @@ export class Ledger {
   async miss(
     tx: Transaction,
     instants: readonly {
-      readonly schedule: StoredSchedule;
+      readonly schedule: FiringSchedule;
       readonly scheduledFor: Date;
       readonly reason: string;
     }[],
@@ -115,7 +115,7 @@ export class Ledger {
    * What runs of the schedule's workflow are pinned to.
    * @throws AppError `workflow_not_found`, `workflow_invalid`, `dispatch_failed` (a secret is missing).
    */
-  async requireRunnable(db: Db, { id, organizationId, workflowId }: StoredSchedule): Promise<CheckedRun> {
+  async requireRunnable(db: Db, { id, organizationId, workflowId }: FiringSchedule): Promise<CheckedRun> {
     try {
       return await this.#options.runs.check(db, organizationId, {
         workflowId,
@@ -225,7 +225,7 @@ const serverErrors: ReadonlySet<string> = new Set(["internal_error", "unavailabl
 const keysOf = (candidates: readonly Candidate[]) =>
   candidates.map(({ schedule: { organizationId, id } }) => ({ organizationId, scheduleId: id }));
 
-const workflowKeyOf = ({ organizationId, workflowId }: StoredSchedule) => `${organizationId}/${workflowId}`;
+const workflowKeyOf = ({ organizationId, workflowId }: FiringSchedule) => `${organizationId}/${workflowId}`;
 
 /** Writes new rows and claimed ones; returns the ids of those that hold their instant now. */
 async function writeRows(

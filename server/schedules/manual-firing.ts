@@ -97,7 +97,7 @@ export class ManualFiring {
           ...toCandidate(schedule, now(), "fired"),
           kind: "manual",
           overlap: "allow",
-          input: payload ?? schedule.payload ?? {},
+          input: payload ?? null,
           requestedBy,
         };
         const [settled] = await ledger.settle(tx, [candidate]);
@@ -207,14 +207,14 @@ export class ManualFiring {
     if (progress.length > 0) await store.advanceSchedules(tx.db, progress, this.#options.now());
   }
 
-  async #lock(tx: Transaction, organizationId: string, id: string): Promise<store.StoredSchedule> {
+  async #lock(tx: Transaction, organizationId: string, id: string): Promise<store.FiringSchedule> {
     const [schedule] = await store.lockSchedules(tx.db, organizationId, [id]);
     if (schedule === undefined) throw new AppError("not_found");
     return schedule;
   }
 
   /** What the calendar has in a range, without what is to come. @throws AppError `limit_exceeded`. */
-  #instantsBetween(schedule: store.StoredSchedule, from: Date, to: Date): Date[] {
+  #instantsBetween(schedule: store.FiringSchedule, from: Date, to: Date): Date[] {
     const calendar = this.#options.calendars.read(schedule);
     const now = this.#options.now();
     const instants: Date[] = [];

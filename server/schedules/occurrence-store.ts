@@ -4,14 +4,14 @@ import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { scheduleOccurrences, schedules } from "../db/schema/index.js";
 import type { Outcome } from "./policies.js";
-import type { StoredSchedule } from "./store.js";
+import { type FiringSchedule, firingColumns } from "./store.js";
 
 export type StoredOccurrence = typeof scheduleOccurrences.$inferSelect;
 
 /** A pending row with its schedule, both under their locks. */
 export interface ClaimedOccurrence {
   readonly occurrence: StoredOccurrence;
-  readonly schedule: StoredSchedule;
+  readonly schedule: FiringSchedule;
 }
 
 /** Names one schedule of any organization. */
@@ -28,7 +28,7 @@ const MAX_AWAITED = 1_000;
 
 /** A new pending row of the calendar. */
 export function blankOccurrence(
-  { organizationId, id: scheduleId }: Pick<StoredSchedule, "organizationId" | "id">,
+  { organizationId, id: scheduleId }: Pick<FiringSchedule, "organizationId" | "id">,
   scheduledFor: Date,
 ): StoredOccurrence {
   return {
@@ -109,7 +109,7 @@ const isOfPending = and(
 /** Takes pending rows of any organization that are due, oldest attempt first, skipping what another process holds. */
 export async function claimPending(db: Db, now: Date, limit: number): Promise<ClaimedOccurrence[]> {
   return db
-    .select({ occurrence: scheduleOccurrences, schedule: schedules })
+    .select({ occurrence: scheduleOccurrences, schedule: firingColumns })
     .from(scheduleOccurrences)
     .innerJoin(schedules, isOfPending)
     .where(sql`${scheduleOccurrences.nextAttemptAt} <= ${now.toISOString()}::timestamptz`)
@@ -125,7 +125,7 @@ export async function claimPendingOne(
   now: Date,
 ): Promise<ClaimedOccurrence | null> {
   const [row] = await db
-    .select({ occurrence: scheduleOccurrences, schedule: schedules })
+    .select({ occurrence: scheduleOccurrences, schedule: firingColumns })
     .from(scheduleOccurrences)
     .innerJoin(schedules, isOfPending)
     .where(

@@ -136,8 +136,8 @@ export class ScheduleService {
   ): Promise<Schedule> {
     const now = this.#options.now();
     return this.#options.database.transaction(async (tx) => {
-      const [stored] = await store.lockSchedules(tx.db, organizationId, [id]);
-      if (stored === undefined) throw new AppError("not_found");
+      const stored = await store.lockSchedule(tx.db, organizationId, id);
+      if (stored === null) throw new AppError("not_found");
       if (expectedVersion !== undefined && expectedVersion !== stored.version) {
         throw new AppError("version_mismatch", {
           message: "The schedule was changed since the version you sent.",
