@@ -64,13 +64,19 @@ export class DueFiring {
   }
 
   /**
-   * Writes what is due of a schedule as pending, in the caller's transaction: before its calendar changes, so that no
-   * instant of the old one gets lost.
+   * Writes the instants of a schedule that have come as pending, in the caller's transaction: before its calendar
+   * changes, so that none of the old one gets lost. One whose run the jitter delays keeps its time.
    */
   async keepDue(tx: Transaction, schedule: store.FiringSchedule): Promise<void> {
     const now = this.#options.now();
-    if (schedule.nextFireAt === null || schedule.nextFireAt > now) return;
-    await this.#defer(tx, this.#read(schedule, now), now, "changed");
+    const first = firstUndecided(schedule);
+    if (first === null || first > now) return;
+    const read = this.#read(schedule, now);
+    await this.#defer(tx, read, now, "changed");
+    const { next } = read.due;
+    if (next === null || next.scheduledFor > now) return;
+    const delayed = toCandidate(schedule, next.scheduledFor, "fired");
+    await this.#options.ledger.defer(tx, [delayed], "changed", next.fireAt);
   }
 
   async #fireSchedules(): Promise<boolean> {
@@ -208,8 +214,7 @@ export class DueFiring {
 
   #read(schedule: store.FiringSchedule, at: Date): DueSchedule {
     const nothing = { firings: [], missed: [], next: null };
-    // Rows of an earlier version know only when they are due.
-    const first = schedule.nextScheduledFor ?? schedule.nextFireAt;
+    const first = firstUndecided(schedule);
     if (first === null) return { schedule, due: nothing, stoppedReason: null };
     try {
       const calendar = this.#options.calendars.read(schedule);
@@ -233,6 +238,11 @@ export class DueFiring {
       if (runId !== null) this.#options.onFired({ scheduledFor: candidate.scheduledFor, at });
     }
   }
+}
+
+/** Rows of an earlier version know only when they are due. */
+function firstUndecided({ nextScheduledFor, nextFireAt }: store.FiringSchedule): Date | null {
+  return nextScheduledFor ?? nextFireAt;
 }
 
 /** The catch-up policy of a stored schedule. */

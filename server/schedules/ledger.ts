@@ -73,10 +73,14 @@ export class Ledger {
 
   /**
    * Keeps candidates that were not settled as pending rows, each of which is tried on its own: `failed` on the server's
-   * side, later with every attempt; `changed`, because their schedule does, at once.
+   * side, later with every attempt; `changed`, because their schedule does, at `dueAt`, which is now when absent.
    */
-  async defer(tx: Transaction, candidates: readonly Candidate[], cause: "failed" | "changed"): Promise<void> {
-    const now = this.#options.now();
+  async defer(
+    tx: Transaction,
+    candidates: readonly Candidate[],
+    cause: "failed" | "changed",
+    dueAt = this.#options.now(),
+  ): Promise<void> {
     const hasFailed = cause === "failed";
     const rows = candidates.map((candidate) => {
       const attempts = (candidate.occurrence?.attempts ?? 0) + (hasFailed ? 1 : 0);
@@ -85,9 +89,9 @@ export class Ledger {
         ...rowOf(candidate, candidate.occurrence?.id ?? randomUUID()),
         outcome: "pending" as const,
         intent: candidate.intent,
-        reason: hasFailed ? RETRIED : "The schedule was changed when this instant was due.",
+        reason: hasFailed ? RETRIED : "The schedule was changed before the run of this instant could start.",
         attempts,
-        nextAttemptAt: new Date(now.getTime() + pauseMs),
+        nextAttemptAt: new Date(dueAt.getTime() + pauseMs),
       };
     });
     if (rows.length > 0) await writeRows(tx.db, rows, candidates);
