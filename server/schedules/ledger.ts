@@ -44,10 +44,11 @@ export class Ledger {
 
   /**
    * Decides the candidates in their order and writes what becomes of each, with a number of statements that does not
-   * grow with theirs; workflows are looked up one by one. Throws when the server could not do it: then nothing is
-   * written, and `defer` keeps the candidates.
+   * grow with theirs; workflows are looked up one by one. One whose instant is in the ledger already may be left out of
+   * what this returns. Throws when the server could not do it: then nothing is written, and `defer` keeps the candidates.
    */
-  async settle(tx: Transaction, candidates: readonly Candidate[]): Promise<Settled[]> {
+  async settle(tx: Transaction, all: readonly Candidate[]): Promise<Settled[]> {
+    const candidates = await this.#dropTaken(tx.db, all);
     if (candidates.length === 0) return [];
     const now = this.#options.now();
     const verdicts = await this.#check(tx.db, candidates);
@@ -133,6 +134,23 @@ export class Ledger {
       const isGone = error instanceof AppError && error.errorCode === "not_found";
       throw isGone ? new AppError("workflow_not_found") : error;
     }
+  }
+
+  /** Of several new instants of a schedule, one that had its turn before must not decide about the others. */
+  async #dropTaken(db: Db, candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const counts = new Map<string, number>();
+    const fresh = candidates.filter(({ kind, occurrence }) => kind === "calendar" && occurrence === null);
+    for (const { schedule } of fresh) counts.set(keyOf(schedule), (counts.get(keyOf(schedule)) ?? 0) + 1);
+    const several = fresh.filter(({ schedule }) => (counts.get(keyOf(schedule)) ?? 0) > 1);
+    if (several.length === 0) return candidates;
+    const instants = several.map(({ schedule: { organizationId, id: scheduleId }, scheduledFor }) => ({
+      organizationId,
+      scheduleId,
+      scheduledFor,
+    }));
+    const taken = await store.findTaken(db, instants);
+    const dropped = new Set(several.filter((_, index) => taken.has(index)));
+    return candidates.filter((candidate) => !dropped.has(candidate));
   }
 
   /** A workflow that cannot run is an outcome of the instant, not a reason to try again. */

@@ -75,8 +75,9 @@ export class ManualFiring {
     const result: Pick<TickResult, "fired" | "failed"> = { fired: [], failed: [] };
     for (let first = 0; first < matching.length; first += BATCH) {
       const ids = matching.slice(first, first + BATCH);
-      const taken = await ledgerStore.listTakenSchedules(database.db, organizationId, ids, minute);
-      const due = ids.filter((id) => !taken.has(id));
+      const instants = ids.map((scheduleId) => ({ organizationId, scheduleId, scheduledFor: minute }));
+      const taken = await ledgerStore.findTaken(database.db, instants);
+      const due = ids.filter((_, index) => !taken.has(index));
       if (due.length > 0) record(result, await this.#tickBatch(organizationId, due, minute));
     }
     const skippedAlreadyFired = matching.length - result.fired.length - result.failed.length;

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { and, eq, inArray, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { scheduleOccurrences, schedules } from "../db/schema/index.js";
@@ -195,25 +195,20 @@ export async function findOutlook(db: Db): Promise<Outlook> {
   };
 }
 
-/** Those of the schedules whose instant the ledger holds already. */
-export async function listTakenSchedules(
+/** Which of the instants the ledger holds already, by their positions in the list. */
+export async function findTaken(
   db: Db,
-  organizationId: string,
-  scheduleIds: readonly string[],
-  scheduledFor: Date,
-): Promise<ReadonlySet<string>> {
-  const rows = await db
-    .select({ scheduleId: scheduleOccurrences.scheduleId })
-    .from(scheduleOccurrences)
-    .where(
-      and(
-        eq(scheduleOccurrences.organizationId, organizationId),
-        inArray(scheduleOccurrences.scheduleId, [...scheduleIds]),
-        eq(scheduleOccurrences.scheduledFor, scheduledFor),
-        eq(scheduleOccurrences.kind, "calendar"),
-      ),
-    );
-  return new Set(rows.map((row) => row.scheduleId));
+  instants: readonly (ScheduleKey & { readonly scheduledFor: Date })[],
+): Promise<ReadonlySet<number>> {
+  const rows = await db.execute<{ position: number }>(sql`
+    select (wanted.number - 1)::integer as position
+    from rows from (json_to_recordset(${JSON.stringify(instants)}::text::json)
+      as ("organizationId" text, "scheduleId" text, "scheduledFor" timestamptz)) with ordinality
+      as wanted ("organizationId", "scheduleId", "scheduledFor", number)
+    join ${scheduleOccurrences} as taken on taken.organization_id = wanted."organizationId"
+      and taken.schedule_id = wanted."scheduleId" and taken.scheduled_for = wanted."scheduledFor"
+      and taken.kind = 'calendar'`);
+  return new Set(rows.map(({ position }) => position));
 }
 
 /** The schedule's instants, newest first. */

@@ -43,6 +43,31 @@ async function fireAll(): Promise<void> {
   while (await scheduling.schedules.firing.fire());
 }
 
+/** Rows of the ledger, oldest first, as `minute outcome`. */
+async function ledgerOf(id: string): Promise<string[]> {
+  const { data } = await scheduling.schedules.listOccurrences(owner, { id, limit: 100 });
+  return data
+    .map(({ scheduledFor, outcome }) => `${scheduledFor.toISOString().slice(11, 16)} ${outcome}`)
+    .reverse();
+}
+
+describe("several instants of a schedule", () => {
+  it("are decided without those that a tick has fired before", async () => {
+    const { id } = await scheduling.schedules.create(owner, {
+      workflowId,
+      cron: "* * * * *",
+      overlap: "skip",
+      catchup: { mode: "all" },
+    });
+    clock.set("2026-11-22T10:01:00.000Z");
+    const { fired } = await scheduling.schedules.tick(owner);
+    for (const { runId } of fired) await scheduling.runs.cancel(owner, runId);
+    clock.set("2026-11-22T10:02:00.000Z");
+    await fireAll();
+    expect(await ledgerOf(id)).toEqual(["10:01 fired", "10:02 fired"]);
+  });
+});
+
 describe("large payloads", () => {
   const payload = { text: "x".repeat(400 * 1_024) };
 
