@@ -232,6 +232,12 @@ export class RunService {
     return runIds.filter((runId) => !active.has(runId));
   }
 
+  /** Lets a repeated request with an idempotency key pass. @throws AppError `idempotency_key_reused`: another input. */
+  async requireInput(db: Db, organizationId: string, runId: string, input: unknown): Promise<void> {
+    const run = await store.findRun(db, organizationId, runId);
+    if (run !== null) requireSameInput(run, input);
+  }
+
   /** Calls `onEnd` for every run that ends, in whatever process; a lost connection may lose some. */
   async listenForEnds(sql: Sql, onEnd: (runId: string, state: RunState) => void): Promise<void> {
     await sql.listen(DONE_CHANNEL, (payload) => {
@@ -258,10 +264,7 @@ export class RunService {
     const { db } = this.#options.database;
     const first = await store.findRunByKey(db, organizationId, workflowId, idempotencyKey);
     if (first === null) return null;
-    // The stored input has been through JSON, which knows no negative zero.
-    if (!isDeepStrictEqual(first.input, JSON.parse(JSON.stringify(input)))) {
-      throw new AppError("idempotency_key_reused", { details: { runId: first.id } });
-    }
+    requireSameInput(first, input);
     return first.id;
   }
 
@@ -297,6 +300,13 @@ function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
     failureWorkflowId,
     now,
   };
+}
+
+/** @throws AppError `idempotency_key_reused` when the run that the key belongs to has another input. */
+function requireSameInput(first: { readonly id: string; readonly input: unknown }, input: unknown): void {
+  // The stored input has been through JSON, which knows no negative zero.
+  if (isDeepStrictEqual(first.input, JSON.parse(JSON.stringify(input)))) return;
+  throw new AppError("idempotency_key_reused", { details: { runId: first.id } });
 }
 
 /** The trigger's output is the input, so a larger one could only fail there. Numbers may grow when they are written. */

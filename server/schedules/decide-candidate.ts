@@ -18,6 +18,8 @@ export interface Candidate {
   readonly input: Record<string, unknown> | null;
   /** The user who asked for it; null for what the calendar brings. */
   readonly requestedBy: string | null;
+  /** Of that request; absent: none. */
+  readonly idempotencyKey?: string | null;
   /** The pending row it comes from, or null when it has none yet. */
   readonly occurrence: StoredOccurrence | null;
 }

@@ -266,7 +266,16 @@ async function writeRows(
 function rowOf(candidate: Candidate, id: string): store.StoredOccurrence {
   const { schedule, scheduledFor, kind, requestedBy, occurrence } = candidate;
   const { attempts = 0, overlap = null } = occurrence ?? {};
-  return { ...store.blankOccurrence(schedule, scheduledFor), id, kind, attempts, overlap, requestedBy };
+  const blank = store.blankOccurrence(schedule, scheduledFor);
+  return {
+    ...blank,
+    id,
+    kind,
+    attempts,
+    overlap,
+    requestedBy,
+    idempotencyKey: candidate.idempotencyKey ?? null,
+  };
 }
 
 function toRow(decision: Decision, now: Date): store.StoredOccurrence {

@@ -47,6 +47,7 @@ export function blankOccurrence(
     awaitsRunId: null,
     overlap: null,
     requestedBy: null,
+    idempotencyKey: null,
   };
 }
 
@@ -55,11 +56,11 @@ const recordset = (rows: readonly StoredOccurrence[]) => sql`
   json_to_recordset(${JSON.stringify(rows)}::text::json) as occurrence (
     id uuid, "organizationId" text, "scheduleId" text, kind text, "scheduledFor" timestamptz, "firedAt" timestamptz,
     outcome text, intent text, reason text, "runId" uuid, attempts integer, "nextAttemptAt" timestamptz,
-    "awaitsRunId" uuid, overlap text, "requestedBy" text)`;
+    "awaitsRunId" uuid, overlap text, "requestedBy" text, "idempotencyKey" text)`;
 
 const columns = sql.raw(
   "id, organization_id, schedule_id, kind, scheduled_for, fired_at, outcome, intent, reason, run_id, attempts, " +
-    "next_attempt_at, awaits_run_id, overlap, requested_by",
+    "next_attempt_at, awaits_run_id, overlap, requested_by, idempotency_key",
 );
 
 /** Takes instants in the ledger; returns the ids of the rows whose instant was not taken before. */
@@ -176,6 +177,26 @@ export async function releaseAwaiting(db: Db, runIds: readonly string[], now: Da
   await db.execute(sql`
     update ${scheduleOccurrences} set awaits_run_id = null, next_attempt_at = ${now.toISOString()}::timestamptz
     where awaits_run_id in (select value::uuid from json_array_elements_text(${JSON.stringify(runIds)}::text::json))`);
+}
+
+/** The row that an idempotency key of a schedule belongs to, or null. */
+export async function findByKey(
+  db: Db,
+  { organizationId, scheduleId }: ScheduleKey,
+  idempotencyKey: string,
+): Promise<Pick<StoredOccurrence, "id" | "runId"> | null> {
+  const { id, runId } = scheduleOccurrences;
+  const [row] = await db
+    .select({ id, runId })
+    .from(scheduleOccurrences)
+    .where(
+      and(
+        eq(scheduleOccurrences.organizationId, organizationId),
+        eq(scheduleOccurrences.scheduleId, scheduleId),
+        eq(scheduleOccurrences.idempotencyKey, idempotencyKey),
+      ),
+    );
+  return row ?? null;
 }
 
 /** When the next schedule or pending row of any organization is due, with the runs that rows wait for. */
