@@ -147,7 +147,7 @@ export const schedulesRouter = router({
   trigger: procedure
     .meta({
       permission: "schedules:write",
-      errors: ["workflow_not_found", "workflow_invalid", "dispatch_failed"],
+      errors: ["workflow_not_found", "workflow_invalid", "idempotency_key_reused", "dispatch_failed"],
       openapi: {
         method: "POST",
         path: "/schedules/{id}/trigger",
@@ -157,7 +157,11 @@ export const schedulesRouter = router({
           "Beside the calendar: whatever the overlap policy says, also while the schedule is paused, and without counting towards maxRuns.",
         tags,
       },
-      rest: { status: 202, location: (output: { runId: string }) => `/runs/${output.runId}` },
+      rest: {
+        status: 202,
+        location: (output: { runId: string }) => `/runs/${output.runId}`,
+        readsIdempotencyKey: true,
+      },
       examples: {
         body: { payload: { name: "Grace" } },
         output: { runId: exampleOccurrence.runId, occurrenceId: exampleOccurrence.id },

@@ -182,6 +182,10 @@ export const OccurrencePage = pageOf(Occurrence);
 export const TriggerScheduleInput = z.object({
   id: Id,
   payload: Payload.optional().meta({ description: "Input of this run; the schedule's own when absent." }),
+  idempotencyKey: z.string().min(1).max(255).optional().meta({
+    description:
+      "Same key of the schedule, same payload or none: same run. Over REST also the Idempotency-Key header.",
+  }),
 });
 
 export const ScheduleTriggered = z.object({

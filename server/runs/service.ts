@@ -202,7 +202,10 @@ export class RunService {
     return id;
   }
 
-  /** As `dispatch` for any number of runs without keys, under ids of the caller's, with two statements. */
+  /**
+   * As `dispatch` for any number of runs of schedules without keys, under ids of the caller's, with two statements. One
+   * whose input is null gets the payload of its schedule.
+   */
   async dispatchMany(
     tx: Transaction,
     runs: readonly (CheckedRun & { readonly id: string })[],
@@ -227,6 +230,12 @@ export class RunService {
   async listEnded(db: Db, runIds: readonly string[]): Promise<string[]> {
     const active = new Set(await store.listActive(db, runIds));
     return runIds.filter((runId) => !active.has(runId));
+  }
+
+  /** Lets a repeated request with an idempotency key pass. @throws AppError `idempotency_key_reused`: another input. */
+  async requireInput(db: Db, organizationId: string, runId: string, input: unknown): Promise<void> {
+    const run = await store.findRun(db, organizationId, runId);
+    if (run !== null) requireSameInput(run, input);
   }
 
   /** Calls `onEnd` for every run that ends, in whatever process; a lost connection may lose some. */
@@ -255,10 +264,7 @@ export class RunService {
     const { db } = this.#options.database;
     const first = await store.findRunByKey(db, organizationId, workflowId, idempotencyKey);
     if (first === null) return null;
-    // The stored input has been through JSON, which knows no negative zero.
-    if (!isDeepStrictEqual(first.input, JSON.parse(JSON.stringify(input)))) {
-      throw new AppError("idempotency_key_reused", { details: { runId: first.id } });
-    }
+    requireSameInput(first, input);
     return first.id;
   }
 
@@ -295,6 +301,13 @@ function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
     failureWorkflowId,
     now,
   };
+}
+
+/** @throws AppError `idempotency_key_reused` when the run that the key belongs to has another input. */
+function requireSameInput(first: { readonly id: string; readonly input: unknown }, input: unknown): void {
+  // The stored input has been through JSON, which knows no negative zero.
+  if (isDeepStrictEqual(first.input, JSON.parse(JSON.stringify(input)))) return;
+  throw new AppError("idempotency_key_reused", { details: { runId: first.id } });
 }
 
 /** The trigger's output is the input, so a larger one could only fail there. */

@@ -3,7 +3,7 @@ import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { preparedQuery } from "../db/prepared-query.js";
 import { jsonNull } from "../db/schema/columns.js";
-import { runs } from "../db/schema/index.js";
+import { runs, schedules } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
 import type { RunState, RunTrigger } from "./run-kinds.js";
 
@@ -74,7 +74,10 @@ export async function insertRun(db: Db, organizationId: string, { now, ...run }:
   return rows.length > 0;
 }
 
-/** Writes runs of any organizations with one small statement; each row carries its own. */
+/**
+ * Writes runs of schedules of any organizations with one statement; each row carries its own. One whose input is null
+ * gets the payload of the schedule that has created it, `{}` when that has none.
+ */
 export async function insertRuns(
   db: Db,
   rows: readonly (NewRun & { readonly organizationId: string })[],
@@ -83,13 +86,16 @@ export async function insertRuns(
     insert into ${runs} (
       id, organization_id, workflow_id, workflow_version, version_id, state, input, trigger, trigger_kind,
       idempotency_key, created_by, requested_by, created_at, failure_workflow_id, depth, parent_wait)
-    select id, "organizationId", "workflowId", "workflowVersion", "versionId", 'pending', coalesce(input, 'null'),
-      trigger, trigger->>'kind', "idempotencyKey", "createdBy", "requestedBy", now, "failureWorkflowId", coalesce(depth, 0),
-      "parentWait"
+    select run.id, run."organizationId", run."workflowId", run."workflowVersion", run."versionId", 'pending',
+      coalesce(run.input, case when json_typeof(schedule.payload) <> 'null' then schedule.payload end, '{}'),
+      run.trigger, run.trigger->>'kind', run."idempotencyKey", run."createdBy", run."requestedBy", run.now,
+      run."failureWorkflowId", coalesce(run.depth, 0), run."parentWait"
     from json_to_recordset(${JSON.stringify(rows)}::text::json) as run (
       id uuid, "organizationId" text, "workflowId" uuid, "workflowVersion" integer, "versionId" uuid, input json,
       trigger json, "idempotencyKey" text, "createdBy" text, "requestedBy" text, now timestamptz,
-      "failureWorkflowId" text, depth integer, "parentWait" text)`);
+      "failureWorkflowId" text, depth integer, "parentWait" text)
+    left join ${schedules} as schedule
+      on schedule.organization_id = run."organizationId" and schedule.id = run."createdBy"`);
 }
 
 /** The user who asked for the run, or whatever else wrote it. */

@@ -96,7 +96,7 @@ function onClock(times: WallTimes, clock: WallClock, { gap, fold }: ClockChange)
     latest(date) {
       const instant = date.getTime();
       let best = Number.NEGATIVE_INFINITY;
-      let wall = times.step("prev", nextSecond(instant + clock.offsetsAround(instant).max));
+      let wall = times.step("prev", instant + clock.offsetsAround(instant).max + 1);
       while (wall !== null) {
         best = Math.max(best, ...firingsOf(wall).filter((firing) => firing <= instant));
         if (wall - clock.offsetsAround(wall).min <= best) break;
@@ -113,10 +113,6 @@ function onClock(times: WallTimes, clock: WallClock, { gap, fold }: ClockChange)
       );
     },
   };
-}
-
-function nextSecond(time: number): number {
-  return Math.floor(time / 1_000) * 1_000 + 1_000;
 }
 
 function toDate(instant: number): Date | null {

@@ -4,19 +4,22 @@ import type { CheckedRun } from "../runs/service.js";
 import type { StoredOccurrence } from "./occurrence-store.js";
 import { decideOverlap } from "./overlap.js";
 import type { OccurrenceKind, Outcome, OverlapPolicy, RunOutcome } from "./policies.js";
-import type { StoredSchedule } from "./store.js";
+import type { FiringSchedule } from "./store.js";
 
 /** An instant that may start a run. The caller holds the row lock of its schedule, and of its pending row. */
 export interface Candidate {
-  readonly schedule: StoredSchedule;
+  readonly schedule: FiringSchedule;
   readonly scheduledFor: Date;
   readonly kind: OccurrenceKind;
   /** What it becomes with its run. */
   readonly intent: RunOutcome;
   readonly overlap: OverlapPolicy;
-  readonly input: unknown;
+  /** Input of its run; null: the schedule's payload as it is when the run is written. */
+  readonly input: Record<string, unknown> | null;
   /** The user who asked for it; null for what the calendar brings. */
   readonly requestedBy: string | null;
+  /** Of that request; absent: none. */
+  readonly idempotencyKey?: string | null;
   /** The pending row it comes from, or null when it has none yet. */
   readonly occurrence: StoredOccurrence | null;
 }

@@ -31,7 +31,7 @@ export interface DueFiringOptions {
 
 /** A due schedule with what its calendar asks for. */
 interface DueSchedule {
-  readonly schedule: store.StoredSchedule;
+  readonly schedule: store.FiringSchedule;
   readonly due: DueInstants;
   /** Why it can never fire again, or null. */
   readonly stoppedReason: string | null;
@@ -64,19 +64,25 @@ export class DueFiring {
   }
 
   /**
-   * Writes what is due of a schedule as pending, in the caller's transaction: before its calendar changes, so that no
-   * instant of the old one gets lost.
+   * Writes the instants of a schedule that have come as pending, in the caller's transaction: before its calendar
+   * changes, so that none of the old one gets lost. One whose run the jitter delays keeps its time.
    */
-  async keepDue(tx: Transaction, schedule: store.StoredSchedule): Promise<void> {
+  async keepDue(tx: Transaction, schedule: store.FiringSchedule): Promise<void> {
     const now = this.#options.now();
-    if (schedule.nextFireAt === null || schedule.nextFireAt > now) return;
-    await this.#defer(tx, this.#read(schedule, now), now, "changed");
+    const first = firstUndecided(schedule);
+    if (first === null || first > now) return;
+    const read = this.#read(schedule, now);
+    await this.#defer(tx, read, now, "changed");
+    const { next } = read.due;
+    if (next === null || next.scheduledFor > now) return;
+    const delayed = toCandidate(schedule, next.scheduledFor, "fired");
+    await this.#options.ledger.defer(tx, [delayed], "changed", next.fireAt);
   }
 
   async #fireSchedules(): Promise<boolean> {
     const { database, now } = this.#options;
     const at = now();
-    let claimed: store.StoredSchedule[] = [];
+    let claimed: store.FiringSchedule[] = [];
     try {
       const settled = await database.transaction(async (tx) => {
         claimed = await store.claimDueSchedules(tx.db, at, BATCH);
@@ -91,9 +97,9 @@ export class DueFiring {
     return claimed.length > 0;
   }
 
-  async #fireAlone({ organizationId, id }: store.StoredSchedule, at: Date): Promise<void> {
+  async #fireAlone({ organizationId, id }: store.FiringSchedule, at: Date): Promise<void> {
     const { database, logger } = this.#options;
-    const alone = (work: (tx: Transaction, schedule: store.StoredSchedule) => Promise<Settled[]>) =>
+    const alone = (work: (tx: Transaction, schedule: store.FiringSchedule) => Promise<Settled[]>) =>
       database.transaction(async (tx) => {
         const schedule = await store.claimDueSchedule(tx.db, organizationId, id, at);
         return schedule === null ? [] : work(tx, schedule);
@@ -157,7 +163,7 @@ export class DueFiring {
     }
   }
 
-  async #settle(tx: Transaction, schedules: readonly store.StoredSchedule[], at: Date): Promise<Settled[]> {
+  async #settle(tx: Transaction, schedules: readonly store.FiringSchedule[], at: Date): Promise<Settled[]> {
     const { ledger } = this.#options;
     const due: DueSchedule[] = [];
     let rows = 0;
@@ -206,10 +212,9 @@ export class DueFiring {
     await this.#options.ledger.miss(tx, missed);
   }
 
-  #read(schedule: store.StoredSchedule, at: Date): DueSchedule {
+  #read(schedule: store.FiringSchedule, at: Date): DueSchedule {
     const nothing = { firings: [], missed: [], next: null };
-    // Rows of an earlier version know only when they are due.
-    const first = schedule.nextScheduledFor ?? schedule.nextFireAt;
+    const first = firstUndecided(schedule);
     if (first === null) return { schedule, due: nothing, stoppedReason: null };
     try {
       const calendar = this.#options.calendars.read(schedule);
@@ -235,8 +240,13 @@ export class DueFiring {
   }
 }
 
+/** Rows of an earlier version know only when they are due. */
+function firstUndecided({ nextScheduledFor, nextFireAt }: store.FiringSchedule): Date | null {
+  return nextScheduledFor ?? nextFireAt;
+}
+
 /** The catch-up policy of a stored schedule. */
-function catchupOf(schedule: store.StoredSchedule): Catchup {
+function catchupOf(schedule: store.FiringSchedule): Catchup {
   const { catchupMode: mode, catchupWindowSeconds: windowSeconds, catchupMax: max } = schedule;
   return { mode, windowSeconds, max };
 }
@@ -247,18 +257,17 @@ function toCandidates({ schedule, due }: DueSchedule): Candidate[] {
 
 /** An instant of a schedule's calendar. */
 export function toCandidate(
-  schedule: store.StoredSchedule,
+  schedule: store.FiringSchedule,
   scheduledFor: Date,
   intent: Candidate["intent"],
 ): Candidate {
-  const { overlap, payload } = schedule;
   return {
     schedule,
     scheduledFor,
     kind: "calendar",
     intent,
-    overlap,
-    input: payload ?? {},
+    overlap: schedule.overlap,
+    input: null,
     requestedBy: null,
     occurrence: null,
   };

@@ -6,7 +6,7 @@ import { type Candidate, type Decision, decide, type Progress, type Verdict } fr
 import * as store from "./occurrence-store.js";
 import type { Outcome } from "./policies.js";
 import { keyOf } from "./progress.js";
-import type { StoredSchedule } from "./store.js";
+import type { FiringSchedule } from "./store.js";
 
 export type { Candidate } from "./decide-candidate.js";
 
@@ -44,10 +44,11 @@ export class Ledger {
 
   /**
    * Decides the candidates in their order and writes what becomes of each, with a number of statements that does not
-   * grow with theirs; workflows are looked up one by one. Throws when the server could not do it: then nothing is
-   * written, and `defer` keeps the candidates.
+   * grow with theirs; workflows are looked up one by one. One whose instant is in the ledger already may be left out of
+   * what this returns. Throws when the server could not do it: then nothing is written, and `defer` keeps the candidates.
    */
-  async settle(tx: Transaction, candidates: readonly Candidate[]): Promise<Settled[]> {
+  async settle(tx: Transaction, all: readonly Candidate[]): Promise<Settled[]> {
+    const candidates = await this.#dropTaken(tx.db, all);
     if (candidates.length === 0) return [];
     const now = this.#options.now();
     const verdicts = await this.#check(tx.db, candidates);
@@ -73,10 +74,14 @@ export class Ledger {
 
   /**
    * Keeps candidates that were not settled as pending rows, each of which is tried on its own: `failed` on the server's
-   * side, later with every attempt; `changed`, because their schedule does, at once.
+   * side, later with every attempt; `changed`, because their schedule does, at `dueAt`, which is now when absent.
    */
-  async defer(tx: Transaction, candidates: readonly Candidate[], cause: "failed" | "changed"): Promise<void> {
-    const now = this.#options.now();
+  async defer(
+    tx: Transaction,
+    candidates: readonly Candidate[],
+    cause: "failed" | "changed",
+    dueAt = this.#options.now(),
+  ): Promise<void> {
     const hasFailed = cause === "failed";
     const rows = candidates.map((candidate) => {
       const attempts = (candidate.occurrence?.attempts ?? 0) + (hasFailed ? 1 : 0);
@@ -85,9 +90,9 @@ export class Ledger {
         ...rowOf(candidate, candidate.occurrence?.id ?? randomUUID()),
         outcome: "pending" as const,
         intent: candidate.intent,
-        reason: hasFailed ? RETRIED : "The schedule was changed when this instant was due.",
+        reason: hasFailed ? RETRIED : "The schedule was changed before the run of this instant could start.",
         attempts,
-        nextAttemptAt: new Date(now.getTime() + pauseMs),
+        nextAttemptAt: new Date(dueAt.getTime() + pauseMs),
       };
     });
     if (rows.length > 0) await writeRows(tx.db, rows, candidates);
@@ -97,7 +102,7 @@ export class Ledger {
   async miss(
     tx: Transaction,
     instants: readonly {
-      readonly schedule: StoredSchedule;
+      readonly schedule: FiringSchedule;
       readonly scheduledFor: Date;
       readonly reason: string;
     }[],
@@ -115,7 +120,7 @@ export class Ledger {
    * What runs of the schedule's workflow are pinned to.
    * @throws AppError `workflow_not_found`, `workflow_invalid`, `dispatch_failed` (a secret is missing).
    */
-  async requireRunnable(db: Db, { id, organizationId, workflowId }: StoredSchedule): Promise<CheckedRun> {
+  async requireRunnable(db: Db, { id, organizationId, workflowId }: FiringSchedule): Promise<CheckedRun> {
     try {
       return await this.#options.runs.check(db, organizationId, {
         workflowId,
@@ -129,6 +134,23 @@ export class Ledger {
       const isGone = error instanceof AppError && error.errorCode === "not_found";
       throw isGone ? new AppError("workflow_not_found") : error;
     }
+  }
+
+  /** Of several new instants of a schedule, one that had its turn before must not decide about the others. */
+  async #dropTaken(db: Db, candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const counts = new Map<string, number>();
+    const fresh = candidates.filter(({ kind, occurrence }) => kind === "calendar" && occurrence === null);
+    for (const { schedule } of fresh) counts.set(keyOf(schedule), (counts.get(keyOf(schedule)) ?? 0) + 1);
+    const several = fresh.filter(({ schedule }) => (counts.get(keyOf(schedule)) ?? 0) > 1);
+    if (several.length === 0) return candidates;
+    const instants = several.map(({ schedule: { organizationId, id: scheduleId }, scheduledFor }) => ({
+      organizationId,
+      scheduleId,
+      scheduledFor,
+    }));
+    const taken = await store.findTaken(db, instants);
+    const dropped = new Set(several.filter((_, index) => taken.has(index)));
+    return candidates.filter((candidate) => !dropped.has(candidate));
   }
 
   /** A workflow that cannot run is an outcome of the instant, not a reason to try again. */
@@ -225,7 +247,7 @@ const serverErrors: ReadonlySet<string> = new Set(["internal_error", "unavailabl
 const keysOf = (candidates: readonly Candidate[]) =>
   candidates.map(({ schedule: { organizationId, id } }) => ({ organizationId, scheduleId: id }));
 
-const workflowKeyOf = ({ organizationId, workflowId }: StoredSchedule) => `${organizationId}/${workflowId}`;
+const workflowKeyOf = ({ organizationId, workflowId }: FiringSchedule) => `${organizationId}/${workflowId}`;
 
 /** Writes new rows and claimed ones; returns the ids of those that hold their instant now. */
 async function writeRows(
@@ -244,7 +266,16 @@ async function writeRows(
 function rowOf(candidate: Candidate, id: string): store.StoredOccurrence {
   const { schedule, scheduledFor, kind, requestedBy, occurrence } = candidate;
   const { attempts = 0, overlap = null } = occurrence ?? {};
-  return { ...store.blankOccurrence(schedule, scheduledFor), id, kind, attempts, overlap, requestedBy };
+  const blank = store.blankOccurrence(schedule, scheduledFor);
+  return {
+    ...blank,
+    id,
+    kind,
+    attempts,
+    overlap,
+    requestedBy,
+    idempotencyKey: candidate.idempotencyKey ?? null,
+  };
 }
 
 function toRow(decision: Decision, now: Date): store.StoredOccurrence {

@@ -21,6 +21,20 @@ export interface TickResult {
   readonly skippedExpired: number;
 }
 
+/** A run beside the calendar. */
+export interface TriggerRequest {
+  readonly id: string;
+  /** Absent: the schedule's own. */
+  readonly payload?: Record<string, unknown> | undefined;
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** What a run beside the calendar is known by. */
+export interface Triggered {
+  readonly runId: string;
+  readonly occurrenceId: string;
+}
+
 /** A range of instants to run that the calendar has left behind. */
 export interface BackfillRequest {
   readonly id: string;
@@ -75,30 +89,38 @@ export class ManualFiring {
     const result: Pick<TickResult, "fired" | "failed"> = { fired: [], failed: [] };
     for (let first = 0; first < matching.length; first += BATCH) {
       const ids = matching.slice(first, first + BATCH);
-      const taken = await ledgerStore.listTakenSchedules(database.db, organizationId, ids, minute);
-      const due = ids.filter((id) => !taken.has(id));
+      const instants = ids.map((scheduleId) => ({ organizationId, scheduleId, scheduledFor: minute }));
+      const taken = await ledgerStore.findTaken(database.db, instants);
+      const due = ids.filter((_, index) => !taken.has(index));
       if (due.length > 0) record(result, await this.#tickBatch(organizationId, due, minute));
     }
     const skippedAlreadyFired = matching.length - result.fired.length - result.failed.length;
     return { ...result, ...skipped, skippedAlreadyFired };
   }
 
-  /** Starts a run now, beside the calendar and whatever the overlap policy says. */
+  /**
+   * Starts a run now, beside the calendar and whatever the overlap policy says. A key that has a run already gives that
+   * run, also when the workflow could not run any more.
+   */
   async trigger(
     { organizationId, userId: requestedBy }: Principal,
-    { id, payload }: { readonly id: string; readonly payload?: Record<string, unknown> | undefined },
-  ): Promise<{ readonly runId: string; readonly occurrenceId: string }> {
+    { id, payload, idempotencyKey }: TriggerRequest,
+  ): Promise<Triggered> {
     const { database, ledger, now } = this.#options;
     try {
       return await database.transaction(async (tx) => {
         const schedule = await this.#lock(tx, organizationId, id);
+        const first =
+          idempotencyKey === undefined ? null : await this.#repeat(tx, schedule, idempotencyKey, payload);
+        if (first !== null) return first;
         await ledger.requireRunnable(tx.db, schedule);
         const candidate: Candidate = {
           ...toCandidate(schedule, now(), "fired"),
           kind: "manual",
           overlap: "allow",
-          input: payload ?? schedule.payload ?? {},
+          input: payload ?? null,
           requestedBy,
+          idempotencyKey: idempotencyKey ?? null,
         };
         const [settled] = await ledger.settle(tx, [candidate]);
         if (settled == null || settled.runId === null) throw new AppError("dispatch_failed");
@@ -140,6 +162,20 @@ export class ManualFiring {
       await store.wakeSchedulers(tx.db);
       return { accepted, skipped: instants.length - accepted };
     });
+  }
+
+  /** The run that the key started before, or null. @throws AppError `idempotency_key_reused`: another payload. */
+  async #repeat(
+    tx: Transaction,
+    { organizationId, id: scheduleId }: store.FiringSchedule,
+    idempotencyKey: string,
+    payload: Record<string, unknown> | undefined,
+  ): Promise<Triggered | null> {
+    const first = await ledgerStore.findByKey(tx.db, { organizationId, scheduleId }, idempotencyKey);
+    if (first === null || first.runId === null) return null;
+    const { id: occurrenceId, runId } = first;
+    if (payload !== undefined) await this.#options.runs.requireInput(tx.db, organizationId, runId, payload);
+    return { runId, occurrenceId };
   }
 
   async #tickBatch(organizationId: string, ids: readonly string[], minute: Date): Promise<Ticked[]> {
@@ -207,14 +243,14 @@ export class ManualFiring {
     if (progress.length > 0) await store.advanceSchedules(tx.db, progress, this.#options.now());
   }
 
-  async #lock(tx: Transaction, organizationId: string, id: string): Promise<store.StoredSchedule> {
+  async #lock(tx: Transaction, organizationId: string, id: string): Promise<store.FiringSchedule> {
     const [schedule] = await store.lockSchedules(tx.db, organizationId, [id]);
     if (schedule === undefined) throw new AppError("not_found");
     return schedule;
   }
 
   /** What the calendar has in a range, without what is to come. @throws AppError `limit_exceeded`. */
-  #instantsBetween(schedule: store.StoredSchedule, from: Date, to: Date): Date[] {
+  #instantsBetween(schedule: store.FiringSchedule, from: Date, to: Date): Date[] {
     const calendar = this.#options.calendars.read(schedule);
     const now = this.#options.now();
     const instants: Date[] = [];

@@ -1,17 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { and, eq, inArray, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { scheduleOccurrences, schedules } from "../db/schema/index.js";
 import type { Outcome } from "./policies.js";
-import type { StoredSchedule } from "./store.js";
+import { type FiringSchedule, firingColumns } from "./store.js";
 
 export type StoredOccurrence = typeof scheduleOccurrences.$inferSelect;
 
 /** A pending row with its schedule, both under their locks. */
 export interface ClaimedOccurrence {
   readonly occurrence: StoredOccurrence;
-  readonly schedule: StoredSchedule;
+  readonly schedule: FiringSchedule;
 }
 
 /** Names one schedule of any organization. */
@@ -28,7 +28,7 @@ const MAX_AWAITED = 1_000;
 
 /** A new pending row of the calendar. */
 export function blankOccurrence(
-  { organizationId, id: scheduleId }: Pick<StoredSchedule, "organizationId" | "id">,
+  { organizationId, id: scheduleId }: Pick<FiringSchedule, "organizationId" | "id">,
   scheduledFor: Date,
 ): StoredOccurrence {
   return {
@@ -47,6 +47,7 @@ export function blankOccurrence(
     awaitsRunId: null,
     overlap: null,
     requestedBy: null,
+    idempotencyKey: null,
   };
 }
 
@@ -55,11 +56,11 @@ const recordset = (rows: readonly StoredOccurrence[]) => sql`
   json_to_recordset(${JSON.stringify(rows)}::text::json) as occurrence (
     id uuid, "organizationId" text, "scheduleId" text, kind text, "scheduledFor" timestamptz, "firedAt" timestamptz,
     outcome text, intent text, reason text, "runId" uuid, attempts integer, "nextAttemptAt" timestamptz,
-    "awaitsRunId" uuid, overlap text, "requestedBy" text)`;
+    "awaitsRunId" uuid, overlap text, "requestedBy" text, "idempotencyKey" text)`;
 
 const columns = sql.raw(
   "id, organization_id, schedule_id, kind, scheduled_for, fired_at, outcome, intent, reason, run_id, attempts, " +
-    "next_attempt_at, awaits_run_id, overlap, requested_by",
+    "next_attempt_at, awaits_run_id, overlap, requested_by, idempotency_key",
 );
 
 /** Takes instants in the ledger; returns the ids of the rows whose instant was not taken before. */
@@ -109,7 +110,7 @@ const isOfPending = and(
 /** Takes pending rows of any organization that are due, oldest attempt first, skipping what another process holds. */
 export async function claimPending(db: Db, now: Date, limit: number): Promise<ClaimedOccurrence[]> {
   return db
-    .select({ occurrence: scheduleOccurrences, schedule: schedules })
+    .select({ occurrence: scheduleOccurrences, schedule: firingColumns })
     .from(scheduleOccurrences)
     .innerJoin(schedules, isOfPending)
     .where(sql`${scheduleOccurrences.nextAttemptAt} <= ${now.toISOString()}::timestamptz`)
@@ -125,7 +126,7 @@ export async function claimPendingOne(
   now: Date,
 ): Promise<ClaimedOccurrence | null> {
   const [row] = await db
-    .select({ occurrence: scheduleOccurrences, schedule: schedules })
+    .select({ occurrence: scheduleOccurrences, schedule: firingColumns })
     .from(scheduleOccurrences)
     .innerJoin(schedules, isOfPending)
     .where(
@@ -178,6 +179,26 @@ export async function releaseAwaiting(db: Db, runIds: readonly string[], now: Da
     where awaits_run_id in (select value::uuid from json_array_elements_text(${JSON.stringify(runIds)}::text::json))`);
 }
 
+/** The row that an idempotency key of a schedule belongs to, or null. */
+export async function findByKey(
+  db: Db,
+  { organizationId, scheduleId }: ScheduleKey,
+  idempotencyKey: string,
+): Promise<Pick<StoredOccurrence, "id" | "runId"> | null> {
+  const { id, runId } = scheduleOccurrences;
+  const [row] = await db
+    .select({ id, runId })
+    .from(scheduleOccurrences)
+    .where(
+      and(
+        eq(scheduleOccurrences.organizationId, organizationId),
+        eq(scheduleOccurrences.scheduleId, scheduleId),
+        eq(scheduleOccurrences.idempotencyKey, idempotencyKey),
+      ),
+    );
+  return row ?? null;
+}
+
 /** When the next schedule or pending row of any organization is due, with the runs that rows wait for. */
 export async function findOutlook(db: Db): Promise<Outlook> {
   const [row] = await db.execute<{ dueAt: string | null; awaited: string[] }>(sql`
@@ -195,25 +216,20 @@ export async function findOutlook(db: Db): Promise<Outlook> {
   };
 }
 
-/** Those of the schedules whose instant the ledger holds already. */
-export async function listTakenSchedules(
+/** Which of the instants the ledger holds already, by their positions in the list. */
+export async function findTaken(
   db: Db,
-  organizationId: string,
-  scheduleIds: readonly string[],
-  scheduledFor: Date,
-): Promise<ReadonlySet<string>> {
-  const rows = await db
-    .select({ scheduleId: scheduleOccurrences.scheduleId })
-    .from(scheduleOccurrences)
-    .where(
-      and(
-        eq(scheduleOccurrences.organizationId, organizationId),
-        inArray(scheduleOccurrences.scheduleId, [...scheduleIds]),
-        eq(scheduleOccurrences.scheduledFor, scheduledFor),
-        eq(scheduleOccurrences.kind, "calendar"),
-      ),
-    );
-  return new Set(rows.map((row) => row.scheduleId));
+  instants: readonly (ScheduleKey & { readonly scheduledFor: Date })[],
+): Promise<ReadonlySet<number>> {
+  const rows = await db.execute<{ position: number }>(sql`
+    select (wanted.number - 1)::integer as position
+    from rows from (json_to_recordset(${JSON.stringify(instants)}::text::json)
+      as ("organizationId" text, "scheduleId" text, "scheduledFor" timestamptz)) with ordinality
+      as wanted ("organizationId", "scheduleId", "scheduledFor", number)
+    join ${scheduleOccurrences} as taken on taken.organization_id = wanted."organizationId"
+      and taken.schedule_id = wanted."scheduleId" and taken.scheduled_for = wanted."scheduledFor"
+      and taken.kind = 'calendar'`);
+  return new Set(rows.map(({ position }) => position));
 }
 
 /** The schedule's instants, newest first. */

@@ -1,9 +1,9 @@
 import { isCounted, spentReason } from "./decide-candidate.js";
 import type { Settled } from "./ledger.js";
-import type { ScheduleProgress, StoredSchedule } from "./store.js";
+import type { FiringSchedule, ScheduleProgress } from "./store.js";
 
 /** Names a schedule among those of all organizations. */
-export const keyOf = ({ organizationId, id }: Pick<StoredSchedule, "organizationId" | "id">) =>
+export const keyOf = ({ organizationId, id }: Pick<FiringSchedule, "organizationId" | "id">) =>
   `${organizationId}/${id}`;
 
 /** How many runs towards `maxRuns` were started of each schedule, by `keyOf`. */
@@ -19,7 +19,7 @@ export function countStarted(settled: readonly Settled[]): ReadonlyMap<string, n
 
 /** Where a schedule stands that goes on as before, with the runs it has started now. */
 export function countedProgress(
-  schedule: StoredSchedule,
+  schedule: FiringSchedule,
   started: ReadonlyMap<string, number>,
 ): ScheduleProgress {
   const { organizationId, id, maxRuns, nextScheduledFor, nextFireAt } = schedule;

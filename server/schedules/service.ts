@@ -14,7 +14,13 @@ import { CalendarReader } from "./calendar-reader.js";
 import { spentReason } from "./decide-candidate.js";
 import { DueFiring, type DueFiringOptions } from "./due-firing.js";
 import { Ledger } from "./ledger.js";
-import { type BackfillRequest, ManualFiring, type TickResult } from "./manual-firing.js";
+import {
+  type BackfillRequest,
+  ManualFiring,
+  type TickResult,
+  type Triggered,
+  type TriggerRequest,
+} from "./manual-firing.js";
 import * as ledgerStore from "./occurrence-store.js";
 import type { Outcome } from "./policies.js";
 import {
@@ -136,8 +142,8 @@ export class ScheduleService {
   ): Promise<Schedule> {
     const now = this.#options.now();
     return this.#options.database.transaction(async (tx) => {
-      const [stored] = await store.lockSchedules(tx.db, organizationId, [id]);
-      if (stored === undefined) throw new AppError("not_found");
+      const stored = await store.lockSchedule(tx.db, organizationId, id);
+      if (stored === null) throw new AppError("not_found");
       if (expectedVersion !== undefined && expectedVersion !== stored.version) {
         throw new AppError("version_mismatch", {
           message: "The schedule was changed since the version you sent.",
@@ -212,13 +218,11 @@ export class ScheduleService {
   }
 
   /**
-   * Starts a run now, beside the calendar and whatever the overlap policy says.
-   * @throws AppError `not_found`, `workflow_not_found`, `workflow_invalid`, `dispatch_failed`.
+   * Starts a run now, beside the calendar and whatever the overlap policy says. A key that has a run already gives that
+   * run, also when the workflow could not run any more.
+   * @throws AppError `not_found`, `workflow_not_found`, `workflow_invalid`, `idempotency_key_reused`, `dispatch_failed`.
    */
-  trigger(
-    principal: Principal,
-    request: { readonly id: string; readonly payload?: Record<string, unknown> | undefined },
-  ): Promise<{ readonly runId: string; readonly occurrenceId: string }> {
+  trigger(principal: Principal, request: TriggerRequest): Promise<Triggered> {
     return this.#manual.trigger(principal, request);
   }
 

@@ -1,10 +1,18 @@
-import { and, asc, eq, inArray, isNotNull, lte, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, inArray, isNotNull, lte, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { jsonNull } from "../db/schema/columns.js";
 import { schedules } from "../db/schema/index.js";
 
 export type StoredSchedule = typeof schedules.$inferSelect;
+
+/** A schedule without its payload, which is large and goes from its row to the runs without coming here. */
+export type FiringSchedule = Omit<StoredSchedule, "payload">;
+
+const { payload: _, ...columns } = getTableColumns(schedules);
+
+/** The columns of a `FiringSchedule`. */
+export const firingColumns = columns;
 
 /** The fields of a schedule that its owner changes, with what follows from them. */
 export type ScheduleChange = Omit<
@@ -64,14 +72,24 @@ export async function findSchedule(
   return row ?? null;
 }
 
-/** The schedules of these ids under their row locks; waits for whoever fires or changes them now. */
+/** The schedule under its row lock, or null; waits for whoever fires or changes it now. */
+export async function lockSchedule(
+  db: Db,
+  organizationId: string,
+  id: string,
+): Promise<StoredSchedule | null> {
+  const [row] = await db.select().from(schedules).where(isOne(organizationId, id)).for("no key update");
+  return row ?? null;
+}
+
+/** As `lockSchedule` for those of these ids. */
 export async function lockSchedules(
   db: Db,
   organizationId: string,
   ids: readonly string[],
-): Promise<StoredSchedule[]> {
+): Promise<FiringSchedule[]> {
   return db
-    .select()
+    .select(firingColumns)
     .from(schedules)
     .where(and(eq(schedules.organizationId, organizationId), inArray(schedules.id, [...ids])))
     .orderBy(asc(schedules.id))
@@ -178,11 +196,11 @@ export async function postponeSchedule(
  * Takes due schedules of any organization under their row locks, skipping those another process holds. The scheduler
  * serves all organizations; what it does with a row is scoped by the row's own.
  */
-export async function claimDueSchedules(db: Db, now: Date, limit: number): Promise<StoredSchedule[]> {
+export async function claimDueSchedules(db: Db, now: Date, limit: number): Promise<FiringSchedule[]> {
   // Else the planner reads ten thousand schedules rather than look a hundred up.
   await db.execute(sql`set local enable_seqscan = off`);
   return db
-    .select()
+    .select(firingColumns)
     .from(schedules)
     .where(lte(schedules.nextFireAt, now))
     .orderBy(asc(schedules.nextFireAt))
@@ -196,9 +214,9 @@ export async function claimDueSchedule(
   organizationId: string,
   id: string,
   now: Date,
-): Promise<StoredSchedule | null> {
+): Promise<FiringSchedule | null> {
   const [row] = await db
-    .select()
+    .select(firingColumns)
     .from(schedules)
     .where(and(isOne(organizationId, id), lte(schedules.nextFireAt, now)))
     .for("no key update", { skipLocked: true });

@@ -1,18 +1,16 @@
-import { type CronExpression, CronExpressionParser } from "cron-parser";
+import { CronExpressionParser, type CronFieldCollection } from "cron-parser";
 
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-/**
- * Days that are looked at for one on which day of month and day of week both match. The rarest of them, 29 February on
- * a given day of the week, comes within 40 years, which have 1,130 days in February.
- */
-const MAX_DAYS = 1_500;
+/** How far a day is searched for: the rarest, 29 February on a given day of the week, comes within 40 years. */
+const SEARCHED_MS = 41 * 366 * DAY_MS;
 
 /** The wall times of a cron expression, whatever clock shows them. */
 export interface WallTimes {
   readonly isEveryHour: boolean;
   /** The first one after a time, or the last one before it; null when there is none in the years that are searched. */
   step(direction: "next" | "prev", wall: number): number | null;
-  /** Whether it has the second of this time. */
+  /** Whether it has this time. */
   includes(wall: number): boolean;
 }
 
@@ -82,67 +80,124 @@ function assertField(fields: CronFields, index: number, rule: (typeof fieldRules
 
 /** Reads fields that are each valid by themselves. @throws CronError */
 export function wallTimesOf(fields: CronFields): WallTimes {
-  const expression = parse(fields);
-  return mustBothMatch(fields) ? onBothDays(fields) : toWallTimes(expression);
-}
+  const read = parse(fields);
+  const { hour, minute, month } = read;
+  const hours: readonly number[] = hour.values;
+  const minutes: readonly number[] = minute.values;
+  const months = new Set<number>(month.values);
+  const matchesDay = dayMatcher(fields, read);
+  const isDay = (date: Date) => months.has(date.getUTCMonth() + 1) && matchesDay(date);
 
-/** As in cron, a day field that begins with a star does not stand in for the other one, even with a step. */
-function mustBothMatch([, , dayOfMonth, , dayOfWeek]: CronFields): boolean {
-  const days = [dayOfMonth, dayOfWeek];
-  return days.every((field) => !/^[*?]$/.test(field)) && days.some((field) => /^[*?]/.test(field));
-}
-
-function onBothDays([minute, hour, dayOfMonth, month, dayOfWeek]: CronFields): WallTimes {
-  const times = toWallTimes(parse([minute, hour, "*", month, "*"]));
-  const days = [parse(["*", "*", dayOfMonth, "*", "*"]), parse(["*", "*", "*", "*", dayOfWeek])];
-  const isDay = (wall: number) => {
-    const day = new Date(startOfDay(wall));
-    return days.every((expression) => expression.includesDate(day));
+  /** The first minute of a day in the direction beyond one, which may lie outside of the day. */
+  const stepInDay = ({ beyond, first }: Direction, from: number): number | null => {
+    const hourOfDay = Math.floor(from / 60);
+    const later = hours.includes(hourOfDay) ? beyond(minutes, from - hourOfDay * 60) : undefined;
+    if (later !== undefined) return hourOfDay * 60 + later;
+    const otherHour = beyond(hours, hourOfDay);
+    const firstMinute = first(minutes);
+    return otherHour === undefined || firstMinute === undefined ? null : otherHour * 60 + firstMinute;
   };
-  return {
-    isEveryHour: times.isEveryHour,
-    step(direction, from) {
-      let wall = times.step(direction, from);
-      for (let looked = 0; wall !== null && looked < MAX_DAYS; looked += 1) {
-        if (isDay(wall)) return wall;
-        const day = startOfDay(wall);
-        wall = times.step(direction, direction === "next" ? day + DAY_MS - 1_000 : day);
-      }
-      return null;
-    },
-    includes: (wall) => times.includes(wall) && isDay(wall),
-  };
-}
 
-function toWallTimes(expression: CronExpression): WallTimes {
-  const { hour, minute } = expression.fields;
-  const minutes = new Set<number>(minute.values);
+  const findDay = ({ sign, leaveMonth }: Direction, from: number): number | null => {
+    const date = new Date(from);
+    while (Math.abs(date.getTime() - from) <= SEARCHED_MS) {
+      if (isDay(date)) return date.getTime();
+      if (months.has(date.getUTCMonth() + 1)) date.setUTCDate(date.getUTCDate() + sign);
+      else leaveMonth(date);
+    }
+    return null;
+  };
+
   return {
-    isEveryHour: hour.values.length === 24,
-    step(direction, wall) {
-      expression.reset(new Date(wall));
-      try {
-        return expression[direction]().getTime();
-      } catch {
-        // The parser throws when it finds no date within its bounds.
-        return null;
-      }
+    isEveryHour: hours.length === 24,
+    step(name, wall) {
+      const direction = directions[name];
+      const day = startOfDay(wall);
+      const today = isDay(new Date(day)) ? stepInDay(direction, direction.minuteOf(wall - day)) : null;
+      if (today !== null) return day + today * MINUTE_MS;
+      const otherDay = findDay(direction, day + direction.sign * DAY_MS);
+      const time = stepInDay(direction, direction.outside);
+      return otherDay === null || time === null ? null : otherDay + time * MINUTE_MS;
     },
     includes(wall) {
       const date = new Date(wall);
-      return minutes.has(date.getUTCMinutes()) && expression.includesDate(date);
+      const isTime = hours.includes(date.getUTCHours()) && minutes.includes(date.getUTCMinutes());
+      return isTime && wall % MINUTE_MS === 0 && isDay(date);
     },
   };
+}
+
+/** What a search does in its direction; values are in ascending order. */
+interface Direction {
+  readonly sign: 1 | -1;
+  /** The minute of the day that nothing up to a time of the day lies beyond, in milliseconds since its start. */
+  readonly minuteOf: (sinceStart: number) => number;
+  /** The minute before every other one of a day. */
+  readonly outside: number;
+  readonly beyond: (values: readonly number[], value: number) => number | undefined;
+  readonly first: (values: readonly number[]) => number | undefined;
+  /** Moves a date to the nearest day of another month. */
+  readonly leaveMonth: (date: Date) => void;
+}
+
+const directions: Readonly<Record<"next" | "prev", Direction>> = {
+  next: {
+    sign: 1,
+    minuteOf: (sinceStart) => Math.floor(sinceStart / MINUTE_MS),
+    outside: -1,
+    beyond: (values, value) => values.find((each) => each > value),
+    first: (values) => values[0],
+    leaveMonth: (date) => date.setUTCMonth(date.getUTCMonth() + 1, 1),
+  },
+  prev: {
+    sign: -1,
+    minuteOf: (sinceStart) => Math.ceil(sinceStart / MINUTE_MS),
+    outside: 24 * 60,
+    beyond: (values, value) => values.findLast((each) => each < value),
+    first: (values) => values.at(-1),
+    leaveMonth: (date) => date.setUTCDate(0),
+  },
+};
+
+/**
+ * Whether a day of a month of the expression matches. As in cron, either day field is enough, but one that begins with
+ * a star does not stand in for the other one, even with a step.
+ */
+function dayMatcher(
+  [, , writtenDay, , writtenWeekday]: CronFields,
+  { dayOfMonth, dayOfWeek }: CronFieldCollection,
+): (date: Date) => boolean {
+  const days = new Set<number | string>(dayOfMonth.values);
+  const weekdays = new Set<number>();
+  const lastWeekdays = new Set<number>();
+  for (const value of dayOfWeek.values) {
+    (typeof value === "number" ? weekdays : lastWeekdays).add(Number.parseInt(`${value}`, 10) % 7);
+  }
+  const { nthDay } = dayOfWeek;
+  const isDayOfMonth = (date: Date) =>
+    days.has(date.getUTCDate()) || (days.has("L") && monthAfter(date, 1) !== date.getUTCMonth());
+  const isDayOfWeek = (date: Date) => {
+    const weekday = date.getUTCDay();
+    if (weekdays.has(weekday)) return nthDay === 0 || Math.ceil(date.getUTCDate() / 7) === nthDay;
+    return lastWeekdays.has(weekday) && monthAfter(date, 7) !== date.getUTCMonth();
+  };
+  return /^[*?]/.test(writtenDay) || /^[*?]/.test(writtenWeekday)
+    ? (date) => isDayOfMonth(date) && isDayOfWeek(date)
+    : (date) => isDayOfMonth(date) || isDayOfWeek(date);
+}
+
+function monthAfter(date: Date, days: number): number {
+  return new Date(date.getTime() + days * DAY_MS).getUTCMonth();
 }
 
 function startOfDay(wall: number): number {
   return Math.floor(wall / DAY_MS) * DAY_MS;
 }
 
-/** The parser sees wall times only, as if they were in UTC: its own time zones depend on where a search begins. */
-function parse(fields: CronFields): CronExpression {
+/** The parser reads fields only: its own searches take milliseconds, and its time zones depend on where one begins. */
+function parse(fields: CronFields): CronFieldCollection {
   try {
-    return CronExpressionParser.parse(fields.join(" "), { tz: "UTC" });
+    return CronExpressionParser.parse(fields.join(" ")).fields;
   } catch (error) {
     if (!isImpossibleDay(error)) throw error;
     const [, , dayOfMonth, month] = fields;

@@ -88,13 +88,48 @@ describe("a dispatch that fails on the server", () => {
   });
 });
 
-describe("changing a calendar when an instant is due", () => {
+describe("changing a calendar when an instant has come", () => {
   it("keeps the instant of the old calendar", async () => {
     const id = await schedule();
     clock.set("2026-11-22T10:01:00.000Z");
     const { body } = await client.request("PATCH", `/api/schedules/${id}`, { cron: "0 12 * * *" });
     expect(body.nextFireAt).toBe("2026-11-22T12:00:00.000Z");
     expect(await ledger(id, (rows) => rows[0] === "10:01 fired")).toEqual(["10:01 fired"]);
+  });
+
+  /** A schedule of one instant, 11:00, whose run the jitter still delays; the clock stands between them. */
+  const delayed = async () => {
+    const id = await schedule({ cron: "0 11 * * *", jitterSeconds: 3_000 });
+    const { nextFireAt } = await get(id);
+    clock.set(new Date(Date.parse(nextFireAt) - 1).toISOString());
+    return { id, nextFireAt };
+  };
+  const pending = (nextAttemptAt: string) => [
+    { scheduledFor: "2026-11-22T11:00:00.000Z", outcome: "pending", nextAttemptAt, runId: null },
+  ];
+
+  it.each([{ endAt: "2026-12-01T00:00:00Z" }, { jitterSeconds: 0 }, { cron: "0 12 * * *" }])(
+    "keeps one whose run the jitter delays, and its time: %j",
+    async (change) => {
+      const { id, nextFireAt } = await delayed();
+      await client.request("PATCH", `/api/schedules/${id}`, change);
+      expect((await get(id)).recent).toMatchObject(pending(nextFireAt));
+      await moveTo(nextFireAt);
+      expect(await ledger(id, (rows) => rows[0] === "11:00 fired")).toEqual(["11:00 fired"]);
+      expect((await get(id)).recent).toMatchObject([{ firedAt: nextFireAt, reason: null }]);
+    },
+  );
+
+  it.each([
+    ["missed when the schedule is still paused", false, "11:00 missed"],
+    ["fired when the schedule goes on before", true, "11:00 fired"],
+  ])("keeps one whose run the jitter delays over a pause: %s", async (_, isResumed, row) => {
+    const { id, nextFireAt } = await delayed();
+    await client.request("PATCH", `/api/schedules/${id}`, { enabled: false });
+    expect((await get(id)).recent).toMatchObject(pending(nextFireAt));
+    if (isResumed) await client.request("PATCH", `/api/schedules/${id}`, { enabled: true });
+    await moveTo(nextFireAt);
+    expect(await ledger(id, (rows) => rows[0] !== "11:00 pending")).toEqual([row]);
   });
 });
 

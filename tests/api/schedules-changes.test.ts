@@ -224,6 +224,53 @@ describe("a run that is started by hand", () => {
   });
 });
 
+describe("an idempotency key of a run that is started by hand", () => {
+  const start = (id: string, body: unknown, headers: Record<string, string> = {}) =>
+    client.request("POST", `/api/schedules/${id}/trigger`, body, headers);
+
+  it("gives the first run again, in the body or the header, with the same payload or none", async () => {
+    const { id } = await created({ payload: { name: "Ada" } });
+    const { body: first } = await start(id, { payload: { a: 1, b: -0 }, idempotencyKey: "k" });
+    await change(id, { payload: { name: "Grace" } });
+    for (const again of [
+      await start(id, { payload: { b: 0, a: 1 } }, { "idempotency-key": "k" }),
+      await start(id, undefined, { "idempotency-key": "k" }),
+      await start(id, { idempotencyKey: "k" }),
+    ]) {
+      expect([again.status, again.body]).toEqual([202, first]);
+      expect(again.headers.get("location")).toBe(`/api/runs/${first.runId}`);
+    }
+    expect((await get(id)).recent).toHaveLength(1);
+  });
+
+  it("with another payload is idempotency_key_reused and names the first run", async () => {
+    const { id } = await created({ payload: { name: "Ada" } });
+    const { body: first } = await start(id, { idempotencyKey: "k" });
+    const other = await start(id, { payload: { name: "Grace" }, idempotencyKey: "k" });
+    expect(other.status).toBe(422);
+    expect(other.body).toMatchObject({ error: "idempotency_key_reused", runId: first.runId });
+    expect((await start(id, { payload: { name: "Ada" }, idempotencyKey: "k" })).body).toEqual(first);
+  });
+
+  it("starts one run however many requests come at once", async () => {
+    const { id } = await created();
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () => start(id, { idempotencyKey: "at-once" })),
+    );
+    expect(new Set(answers.map(({ status, body }) => `${status} ${body.runId}`)).size).toBe(1);
+    expect((await get(id)).recent).toHaveLength(1);
+  });
+
+  it("belongs to one schedule, and holds also when the workflow cannot run any more", async () => {
+    const [one, other] = [await created(), await created()];
+    const { body: first } = await start(one.id, { idempotencyKey: "shared" });
+    expect((await start(other.id, { idempotencyKey: "shared" })).body.runId).not.toBe(first.runId);
+    await client.request("DELETE", `/api/workflows/${one.workflowId}`);
+    expect((await start(one.id, { idempotencyKey: "shared" })).body).toEqual(first);
+    expect((await start(one.id, { idempotencyKey: "new" })).body.error).toBe("workflow_not_found");
+  });
+});
+
 describe("a preview", () => {
   const preview = async (body: Record<string, unknown>) =>
     (await client.request("POST", "/api/schedules/preview", body)).body;

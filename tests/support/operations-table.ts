@@ -320,7 +320,11 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
     hasEtag: true,
   },
   "schedules.trigger": {
-    input: ({ scheduleId }) => ({ id: scheduleId, payload: { name: "Ada" } }),
+    input: ({ scheduleId }) => ({
+      id: scheduleId,
+      payload: { name: "Ada" },
+      idempotencyKey: randomUUID(),
+    }),
     invalid: { payload: [1] },
     ids: { id: "not_found" },
     status: 202,

@@ -5,6 +5,8 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 export interface DatabaseProxy {
   /** The database's URL by way of the proxy. */
   readonly url: string;
+  /** How many bytes went either way so far. */
+  countBytes(): number;
   /** Ends every connection and refuses new ones. */
   cut(): Promise<void>;
   /** Lets connections through again. */
@@ -18,8 +20,12 @@ export async function openProxy(databaseUrl: string): Promise<DatabaseProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
   let unanswered: string | null = null;
+  let bytes = 0;
   const keep = (socket: Socket, peer: Socket) => {
     sockets.add(socket);
+    socket.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
     socket.on("error", () => socket.destroy());
     socket.on("close", () => {
       sockets.delete(socket);
@@ -50,6 +56,7 @@ export async function openProxy(databaseUrl: string): Promise<DatabaseProxy> {
   url.host = `127.0.0.1:${port}`;
   return {
     url: url.href,
+    countBytes: () => bytes,
     mend: () => listen(port),
     loseAnswerTo(text) {
       unanswered = text;

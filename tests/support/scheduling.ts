@@ -12,6 +12,7 @@ import { WorkflowService } from "../../server/workflows/service.js";
 export interface Scheduling {
   readonly database: Database;
   readonly workflows: WorkflowService;
+  readonly runs: RunService;
   readonly schedules: ScheduleService;
   /** Starts the scheduler; the pool's end stops it. */
   start(): Promise<void>;
@@ -47,6 +48,7 @@ export function openScheduling(
   return {
     database,
     workflows,
+    runs,
     schedules,
     async start() {
       await startScheduler({ schedules, runs, sql: database.sql, now, logger });

@@ -1,5 +1,6 @@
+import { CronExpression, CronExpressionParser } from "cron-parser";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type ClockChange, type Cron, isTimezone, parseCron } from "../../server/schedules/cron.js";
 import { wallClockOf } from "../../server/schedules/wall-clock.js";
 import { CronError } from "../../server/schedules/wall-times.js";
@@ -112,6 +113,44 @@ describe("cron expressions", () => {
     expect(following(read("0 0 */31 * 1#2", "UTC"), "2026-11-22T00:00Z", 1)).toEqual([]);
     expect(following(read("* * 31 2 */2", "UTC"), "2026-11-22T00:00Z", 1)).toEqual([]);
     expect(following(read("0 0 */28 2 1#5", "UTC"), "2016-03-01T00:00Z", 1)).toEqual(["2044-02-29T00:00"]);
+  });
+
+  it("are searched without the parser's own search, which takes milliseconds for a rare day", () => {
+    const searches = (["next", "prev", "includesDate"] as const).map((name) =>
+      vi.spyOn(CronExpression.prototype, name),
+    );
+    const cron = read("0 0 29 2 */7", "UTC");
+    expect(following(cron, "2026-11-22T00:00Z", 100).at(-1)).toBe("5080-02-29T00:00");
+    expect(cron.latest(new Date("2026-11-22T00:00Z"))).toEqual(new Date("2004-02-29T00:00Z"));
+    expect(cron.matches(new Date("2032-02-29T00:00Z"))).toBe(true);
+    expect(searches.map((search) => search.mock.calls.length)).toEqual([0, 0, 0]);
+    vi.restoreAllMocks();
+  });
+
+  it("have the instants that the parser's own search finds, wherever a search begins", () => {
+    const fields = [
+      ["0", "*", "*/7", "5,59", "30", "1-10/3", "50/3", "*/13,2"],
+      ["0", "*", "*/5", "23", "9-17", "0,12", "22/1"],
+      ["*", "?", "1", "L", "29", "1-7", "15,L", "5-20/4", "28-31"],
+      ["*", "2", "1,7", "JAN-mar", "12", "*/5", "4,6,9,11"],
+      ["*", "?", "1", "1-5", "7", "5L", "1#2", "5#5", "sun,WED", "1,5L", "6-7", "0-7"],
+    ].map((written) => fc.constantFrom(...written));
+    const anywhere = fc.date({
+      min: new Date("1996-01-01Z"),
+      max: new Date("2096-01-01Z"),
+      noInvalidDate: true,
+    });
+    fc.assert(
+      fc.property(fc.tuple(...fields), anywhere, (written, date) => {
+        const cron = read(written.join(" "), "UTC");
+        const parser = CronExpressionParser.parse(written.join(" "), { tz: "UTC" });
+        parser.reset(date);
+        expect(cron.next(date)?.getTime()).toBe(parser.next().getTime());
+        parser.reset(new Date(Math.floor(date.getTime() / 1_000) * 1_000 + 1_000));
+        expect(cron.latest(date)?.getTime()).toBe(parser.prev().getTime());
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it("has no instant after the year 9999", () => {

@@ -94,6 +94,8 @@ export const scheduleOccurrences = pgTable(
     overlap: text("overlap").$type<OverlapPolicy>(),
     /** The user who asked for a run beside the calendar or for a backfill. */
     requestedBy: text("requested_by"),
+    /** Of the request that started a run beside the calendar. */
+    idempotencyKey: text("idempotency_key"),
   },
   (table) => [
     index("schedule_occurrences_scheduled_idx").on(
@@ -105,6 +107,9 @@ export const scheduleOccurrences = pgTable(
     uniqueIndex("schedule_occurrences_instant_idx")
       .on(table.organizationId, table.scheduleId, table.scheduledFor)
       .where(sql`kind = 'calendar'`),
+    uniqueIndex("schedule_occurrences_idempotency_idx")
+      .on(table.organizationId, table.scheduleId, table.idempotencyKey)
+      .where(sql`idempotency_key is not null`),
     index("schedule_occurrences_due_idx").on(table.nextAttemptAt).where(sql`next_attempt_at is not null`),
     index("schedule_occurrences_awaiting_idx").on(table.awaitsRunId).where(sql`awaits_run_id is not null`),
     index("schedule_occurrences_pending_idx")

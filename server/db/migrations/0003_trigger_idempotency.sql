@@ -1,0 +1,2 @@
+ALTER TABLE "schedule_occurrences" ADD COLUMN "idempotency_key" text;--> statement-breakpoint
+CREATE UNIQUE INDEX "schedule_occurrences_idempotency_idx" ON "schedule_occurrences" USING btree ("organization_id","schedule_id","idempotency_key") WHERE idempotency_key is not null;

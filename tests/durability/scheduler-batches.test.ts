@@ -1,0 +1,103 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Principal } from "../../server/auth/principal.js";
+import { WorkflowDocument } from "../../server/workflows/document.js";
+import { clockAt } from "../support/clocks.js";
+import { createTestDatabase, type TestDatabase } from "../support/database.js";
+import { type DatabaseProxy, openProxy } from "../support/proxy.js";
+import { openScheduling, type Scheduling } from "../support/scheduling.js";
+
+const START = "2026-11-22T10:00:30.000Z";
+const MIB = 1_048_576;
+const clock = clockAt(START);
+const owner: Principal = {
+  kind: "user",
+  id: "ada",
+  userId: "ada",
+  organizationId: "batches",
+  permissions: new Set(),
+};
+
+let database: TestDatabase;
+let proxy: DatabaseProxy;
+let scheduling: Scheduling;
+let workflowId: string;
+
+beforeEach(async () => {
+  clock.set(START);
+  database = await createTestDatabase();
+  proxy = await openProxy(database.url);
+  scheduling = openScheduling(proxy.url, clock.now, 4);
+  await scheduling.database.sql`
+    insert into organization (id, name, slug, created_at) values (${owner.organizationId}, 'Batches', 'batches', now())`;
+  const workflow = WorkflowDocument.parse({ blocks: [{ id: "start", type: "trigger_webhook" }] });
+  workflowId = (await scheduling.workflows.create(owner, { workflow })).id;
+});
+afterEach(async () => {
+  await scheduling.close();
+  await proxy.cut();
+  await database.drop();
+});
+
+/** Fires until nothing is due. */
+async function fireAll(): Promise<void> {
+  while (await scheduling.schedules.firing.fire());
+}
+
+/** Rows of the ledger, oldest first, as `minute outcome`. */
+async function ledgerOf(id: string): Promise<string[]> {
+  const { data } = await scheduling.schedules.listOccurrences(owner, { id, limit: 100 });
+  return data
+    .map(({ scheduledFor, outcome }) => `${scheduledFor.toISOString().slice(11, 16)} ${outcome}`)
+    .reverse();
+}
+
+describe("several instants of a schedule", () => {
+  it("are decided without those that a tick has fired before", async () => {
+    const { id } = await scheduling.schedules.create(owner, {
+      workflowId,
+      cron: "* * * * *",
+      overlap: "skip",
+      catchup: { mode: "all" },
+    });
+    clock.set("2026-11-22T10:01:00.000Z");
+    const { fired } = await scheduling.schedules.tick(owner);
+    for (const { runId } of fired) await scheduling.runs.cancel(owner, runId);
+    clock.set("2026-11-22T10:02:00.000Z");
+    await fireAll();
+    expect(await ledgerOf(id)).toEqual(["10:01 fired", "10:02 fired"]);
+  });
+});
+
+describe("large payloads", () => {
+  const payload = { text: "x".repeat(400 * 1_024) };
+
+  /** Runs that have the payload as input. */
+  async function countFullRuns(): Promise<number | undefined> {
+    const [row] = await scheduling.database.sql<{ count: number }[]>`
+      select count(*)::int from runs where length(input->>'text') = ${payload.text.length}`;
+    return row?.count;
+  }
+
+  it("reach the runs of a backfill without passing through the scheduler", async () => {
+    const { id } = await scheduling.schedules.create(owner, { workflowId, cron: "* * * * *", payload });
+    const before = proxy.countBytes();
+    const range = { from: new Date("2026-11-22T05:00:00Z"), to: new Date("2026-11-22T10:00:00Z") };
+    expect(await scheduling.schedules.backfill(owner, { id, ...range })).toMatchObject({ accepted: 300 });
+    await fireAll();
+    expect(proxy.countBytes() - before).toBeLessThan(4 * MIB);
+    expect(await countFullRuns()).toBe(300);
+  });
+
+  it("of many schedules that are due at once reach their runs so too, by the scheduler and by a tick", async () => {
+    for (let index = 0; index < 20; index += 1) {
+      await scheduling.schedules.create(owner, { workflowId, cron: "* * * * *", payload });
+    }
+    const before = proxy.countBytes();
+    clock.set("2026-11-22T10:01:00.000Z");
+    await fireAll();
+    clock.set("2026-11-22T10:02:00.000Z");
+    expect((await scheduling.schedules.tick(owner)).fired).toHaveLength(20);
+    expect(proxy.countBytes() - before).toBeLessThan(4 * MIB);
+    expect(await countFullRuns()).toBe(40);
+  });
+});
