@@ -1,10 +1,7 @@
-import { randomUUID } from "node:crypto";
 import { BackendPostgres } from "openworkflow/postgres";
 import type { Database, Transaction } from "../db/client.js";
 import { holdParent, linkChild, type ParentLink } from "./database/children.js";
-import { enqueueRuns, type QueuedRun } from "./database/enqueue-runs.js";
 import { insertWakes } from "./database/wakes.js";
-import type { RunPointer } from "./run-pointer.js";
 import { type AttemptPage, type AttemptPageRequest, listAttempts } from "./steps/attempts.js";
 import { type RunOutcome, type RunProgress, readOutcome, readProgress } from "./steps/progress.js";
 import { retryConnectionLoss } from "./worker/connection-retry.js";
@@ -28,18 +25,11 @@ export class EngineRefusedError extends Error {
   override readonly name = "EngineRefusedError";
 }
 
-/** What a run may be bound to. */
-export interface EnqueueOptions {
-  /** The run that waits for this one: its end cancels this one, and this one's end wakes it. */
-  readonly parent?: ParentLink | null;
-  /** The run fails with `deadline_exceeded` when it has not ended by then, in milliseconds from now. */
-  readonly deadlineMs?: number | null;
-}
-
-/** The durable runtime. Without `start` it only writes and reads runs; workers may be other processes. */
+/**
+ * The durable runtime. Without `start` it only changes and reads runs, which `enqueueSql` writes; workers may be other
+ * processes.
+ */
 export interface Engine {
-  /** Writes the engine's run in the caller's transaction and returns its id; it starts when that commits. */
-  enqueue(tx: Transaction, run: RunPointer, more?: EnqueueOptions): Promise<string>;
   /**
    * Ends the waits of these keys when the caller's transaction commits: those that have begun and those that will.
    * Waking twice, or after the wait has ended, does nothing.
@@ -50,8 +40,11 @@ export interface Engine {
    * @throws RunAbandonedError when it has ended.
    */
   hold(tx: Transaction, wakeKey: string): Promise<void>;
-  /** As `enqueue` for any number of runs under ids of the caller's, with one statement. */
-  enqueueMany(tx: Transaction, runs: readonly QueuedRun[]): Promise<void>;
+  /**
+   * Binds a run to the one that waits for it, which the caller holds, in the transaction that writes it: the end of
+   * either counts for the other.
+   */
+  link(tx: Transaction, runId: string, parent: ParentLink): Promise<void>;
   /**
    * Cancels a run and aborts its running steps; canceling a canceled run does nothing.
    * @throws EngineRefusedError when it has completed or failed.
@@ -76,19 +69,11 @@ export function createEngine(options: EngineOptions): Engine {
   const backend = BackendPostgres.fromPool(sql);
   let worker: RunningWorker | null = null;
   return {
-    async enqueue(tx, run, { parent = null, deadlineMs = null } = {}) {
-      if (parent !== null) await holdParent(tx.sql, parent.wakeKey);
-      const id = randomUUID();
-      await enqueueRuns(tx.sql, [{ ...run, id, deadlineMs }]);
-      if (parent !== null) await linkChild(tx.sql, id, parent);
-      return id;
-    },
-
     wake: (tx, wakeKeys) => insertWakes(tx.sql, wakeKeys),
 
     hold: (tx, wakeKey) => holdParent(tx.sql, wakeKey),
 
-    enqueueMany: (tx, runs) => enqueueRuns(tx.sql, runs),
+    link: (tx, runId, parent) => linkChild(tx.sql, runId, parent),
 
     async cancel(runId) {
       try {

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { LRUCache } from "lru-cache";
 import type { Principal } from "../auth/principal.js";
@@ -56,7 +57,7 @@ export interface RunServiceOptions {
   readonly now: () => Date;
 }
 
-/** Rolls a dispatch back whose idempotency key, or whose parent's wait, has a run already. */
+/** Thrown by a dispatch whose idempotency key, or whose parent's wait, has a run already. */
 export class KeyTaken extends Error {}
 
 /** Runs of an organization: durable dispatch, list and cancel. */
@@ -96,7 +97,7 @@ export class RunService {
       return { runId: first };
     }
     try {
-      return { runId: await this.#options.database.transaction((tx) => this.dispatch(tx, run)) };
+      return { runId: await this.dispatch(this.#options.database, run) };
     } catch (cause) {
       const first = cause instanceof KeyTaken ? await this.#findFirst(organizationId, run) : null;
       if (first === null) throw new AppError("dispatch_failed", { cause });
@@ -185,25 +186,24 @@ export class RunService {
   }
 
   /**
-   * Writes the engine's run and ours in the caller's transaction; returns the id. Throws `KeyTaken`, also when the
-   * parent's wait has a run already.
+   * Writes the engine's run and ours with one statement, in the caller's transaction if there is one; returns the id. A
+   * run with a parent needs one. Throws `KeyTaken`, also when the parent's wait has a run already.
    */
   async dispatch(tx: Transaction, run: CheckedRun, parent: ParentRun | null = null): Promise<string> {
-    const now = this.#options.now();
-    const id = await this.#options.engine.enqueue(tx, run, {
-      parent: parent === null ? null : { wakeKey: parent.wakeKey, rootRunId: parent.runId },
-      deadlineMs: run.settings.deadlineMs ?? null,
-    });
+    const { engine, now } = this.#options;
+    const id = randomUUID();
+    if (parent !== null) await engine.hold(tx, parent.wakeKey);
     const isWritten = await store.insertRun(tx.db, run.organizationId, {
-      ...newRun(run, id, now),
-      ...(parent === null ? {} : { parentWait: parent.wakeKey }),
+      ...newRun(run, id, now()),
+      parentWait: parent?.wakeKey ?? null,
     });
     if (!isWritten) throw new KeyTaken();
+    if (parent !== null) await engine.link(tx, id, { wakeKey: parent.wakeKey, rootRunId: parent.runId });
     return id;
   }
 
   /**
-   * As `dispatch` for any number of runs of schedules without keys, under ids of the caller's, with two statements. One
+   * As `dispatch` for any number of runs of schedules without keys, under ids of the caller's, with one statement. One
    * whose input is null gets the payload of its schedule.
    */
   async dispatchMany(
@@ -211,10 +211,6 @@ export class RunService {
     runs: readonly (CheckedRun & { readonly id: string })[],
   ): Promise<void> {
     const now = this.#options.now();
-    await this.#options.engine.enqueueMany(
-      tx,
-      runs.map((run) => ({ ...run, deadlineMs: run.settings.deadlineMs ?? null })),
-    );
     await store.insertRuns(
       tx.db,
       runs.map((run) => ({ ...newRun(run, run.id, now), organizationId: run.organizationId })),
@@ -298,6 +294,7 @@ function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
     createdBy,
     requestedBy: run.requestedBy ?? null,
     depth: run.depth ?? 0,
+    deadlineMs: settings.deadlineMs ?? null,
     failureWorkflowId,
     now,
   };

@@ -2,9 +2,9 @@ import { and, eq, gt, inArray, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { preparedQuery } from "../db/prepared-query.js";
-import { jsonNull } from "../db/schema/columns.js";
 import { runs, schedules } from "../db/schema/index.js";
 import { isUuid } from "../db/uuid.js";
+import { enqueueSql } from "../engine/database/enqueue-runs.js";
 import type { RunState, RunTrigger } from "./run-kinds.js";
 
 /** A run as our table holds it; output and error are the engine's. */
@@ -38,6 +38,8 @@ export interface NewRun {
   /** The user who asked for it; absent: nobody known beside `createdBy`. */
   readonly requestedBy?: string | null;
   readonly now: Date;
+  /** The run fails when it has not ended after so many milliseconds; absent: it has no end. */
+  readonly deadlineMs?: number | null;
   /** The workflow to start when the run fails; absent: none. */
   readonly failureWorkflowId?: string | null;
   /** How many runs started each other to come to this one; absent: none. */
@@ -57,45 +59,49 @@ export interface RunFilter {
 const { id, workflowId, workflowVersion, state, trigger, createdAt, startedAt, finishedAt } = runs;
 const summaryColumns = { id, workflowId, workflowVersion, state, trigger, createdAt, startedAt, finishedAt };
 
-/** Writes a run; false when its idempotency key is taken in this workflow. */
-export async function insertRun(db: Db, organizationId: string, { now, ...run }: NewRun): Promise<boolean> {
-  const rows = await db
-    .insert(runs)
-    .values({
-      ...run,
-      input: run.input ?? jsonNull,
-      organizationId,
-      triggerKind: run.trigger.kind,
-      state: "pending",
-      createdAt: now,
-    })
-    .onConflictDoNothing()
-    .returning({ id });
-  return rows.length > 0;
+/** Writes one run as `insertRuns` does; false when its idempotency key, or its parent's wait, has a run already. */
+export async function insertRun(db: Db, organizationId: string, run: NewRun): Promise<boolean> {
+  return (await insertRuns(db, [{ ...run, organizationId }])).size > 0;
 }
 
 /**
- * Writes runs of schedules of any organizations with one statement; each row carries its own. One whose input is null
- * gets the payload of the schedule that has created it, `{}` when that has none.
+ * Writes runs of any organizations, each row with its own, and queues them for the engine, in one statement. A run of a
+ * schedule whose input is null gets the schedule's payload, `{}` when that has none. Returns the ids of those written:
+ * all but those whose idempotency key, or whose parent's wait, has a run already.
  */
 export async function insertRuns(
   db: Db,
   rows: readonly (NewRun & { readonly organizationId: string })[],
-): Promise<void> {
-  await db.execute(sql`
-    insert into ${runs} (
-      id, organization_id, workflow_id, workflow_version, version_id, state, input, trigger, trigger_kind,
-      idempotency_key, created_by, requested_by, created_at, failure_workflow_id, depth, parent_wait)
-    select run.id, run."organizationId", run."workflowId", run."workflowVersion", run."versionId", 'pending',
-      coalesce(run.input, case when json_typeof(schedule.payload) <> 'null' then schedule.payload end, '{}'),
-      run.trigger, run.trigger->>'kind', run."idempotencyKey", run."createdBy", run."requestedBy", run.now,
-      run."failureWorkflowId", coalesce(run.depth, 0), run."parentWait"
-    from json_to_recordset(${JSON.stringify(rows)}::text::json) as run (
-      id uuid, "organizationId" text, "workflowId" uuid, "workflowVersion" integer, "versionId" uuid, input json,
-      trigger json, "idempotencyKey" text, "createdBy" text, "requestedBy" text, now timestamptz,
-      "failureWorkflowId" text, depth integer, "parentWait" text)
-    left join ${schedules} as schedule
-      on schedule.organization_id = run."organizationId" and schedule.id = run."createdBy"`);
+): Promise<ReadonlySet<string>> {
+  const written = await db.execute<{ id: string }>(sql`
+    with given as (
+      select * from json_to_recordset(${JSON.stringify(rows)}::text::json) as run (
+        id uuid, "organizationId" text, "workflowId" uuid, "workflowVersion" integer, "versionId" uuid, input json,
+        trigger json, "idempotencyKey" text, "createdBy" text, "requestedBy" text, now timestamptz,
+        "failureWorkflowId" text, "deadlineMs" float8, depth integer, "parentWait" text)
+    ), written as (
+      insert into ${runs} (
+        id, organization_id, workflow_id, workflow_version, version_id, state, input, trigger, trigger_kind,
+        idempotency_key, created_by, requested_by, created_at, failure_workflow_id, depth, parent_wait)
+      select run.id, run."organizationId", run."workflowId", run."workflowVersion", run."versionId", 'pending',
+        case
+          when run.input is not null then run.input
+          when run.trigger->>'kind' <> 'schedule' then 'null'
+          when json_typeof(schedule.payload) <> 'null' then schedule.payload
+          else '{}'
+        end,
+        run.trigger, run.trigger->>'kind', run."idempotencyKey", run."createdBy", run."requestedBy", run.now,
+        run."failureWorkflowId", coalesce(run.depth, 0), run."parentWait"
+      from given as run
+      left join ${schedules} as schedule
+        on schedule.organization_id = run."organizationId" and schedule.id = run."createdBy"
+      on conflict do nothing
+      returning id, organization_id, workflow_id, version_id
+    ), queued as (
+      select written.*, given."deadlineMs" as deadline_ms from written join given using (id)
+    ), enqueued as (${sql.raw(enqueueSql("queued"))})
+    select id from written`);
+  return new Set(written.map((row) => row.id));
 }
 
 /** The user who asked for the run, or whatever else wrote it. */

@@ -50,8 +50,7 @@ const fiveSteps = (type: string, ms: number) => chainOf(["a", "b", "c", "d", "e"
 
 describe("kill -9 of a worker process", () => {
   it("between dispatch and start loses nothing", async () => {
-    const engine = stage.createEngine();
-    const runId = await stage.dispatch(engine, await stage.keep(fiveSteps("work", 0)));
+    const runId = await stage.dispatch(await stage.keep(fiveSteps("work", 0)));
     expect((await stage.find(runId)).state).toBe("pending");
     await startWorker();
     await stage.waitFor(runId, ["completed"]);
@@ -64,7 +63,7 @@ describe("kill -9 of a worker process", () => {
     const logger = pino({ level: "warn" }, { write: (line) => void warnings.push(JSON.parse(line)) });
     const engine = stage.createEngine({ logger });
     const versionId = await stage.keep(fiveSteps("work", 150));
-    const runIds = await Promise.all(Array.from({ length: 10 }, () => stage.dispatch(engine, versionId)));
+    const runIds = await Promise.all(Array.from({ length: 10 }, () => stage.dispatch(versionId)));
     await waitUntil(
       async () =>
         (await stage.effects()).some(({ blockId, kind }) => blockId === "c" && kind === "start")
@@ -106,7 +105,7 @@ describe("kill -9 of a worker process", () => {
 
   it("three times in the same block fails the block", async () => {
     const engine = stage.createEngine();
-    const runId = await stage.dispatch(engine, await stage.keep(chainOf(["before", "deadly"], "work", {})));
+    const runId = await stage.dispatch(await stage.keep(chainOf(["before", "deadly"], "work", {})));
     await stage.database.sql`
       update stage_documents set document = jsonb_set(document, '{blocks,1,type}', '"suicide"')`;
     for (let death = 0; death < 3; death += 1) {
@@ -139,8 +138,8 @@ describe("kill -9 of the worker that holds a wait", () => {
       });
     const engine = stage.createEngine();
     const first = await startWorker();
-    const opening = await stage.dispatch(engine, await gated({ isHeld: true }));
-    const parked = await stage.dispatch(engine, await gated({}));
+    const opening = await stage.dispatch(await gated({ isHeld: true }));
+    const parked = await stage.dispatch(await gated({}));
     await stage.waitForGates(opening, 1);
     await stage.waitFor(parked, ["waiting"]);
     await killProcess(first);
@@ -159,12 +158,11 @@ describe("kill -9 of the worker that holds a wait", () => {
 describe("a worker in another process", () => {
   it("starts a run far sooner than it would by polling", async () => {
     await startWorker();
-    const engine = stage.createEngine();
     const versionId = await stage.keep(chainOf(["a"], "work", {}));
     const medianDelay = async (count: number) => {
       const delays: number[] = [];
       for (let round = 0; round < count; round += 1) {
-        const runId = await stage.dispatch(engine, versionId);
+        const runId = await stage.dispatch(versionId);
         const run = await stage.waitFor(runId, ["completed"]);
         delays.push(Number(run.startedAt) - Number(run.createdAt));
       }
@@ -178,7 +176,7 @@ describe("a worker in another process", () => {
   it("aborts the step of a run that is canceled here", async () => {
     await startWorker();
     const engine = stage.createEngine();
-    const runId = await stage.dispatch(engine, await stage.keep(chainOf(["stuck"], "hang", {})));
+    const runId = await stage.dispatch(await stage.keep(chainOf(["stuck"], "hang", {})));
     const hasEffect = (wanted: string) => async () =>
       (await stage.effects(runId)).some(({ kind }) => kind === wanted) ? true : null;
     await waitUntil(hasEffect("start"), 5_000, "the step");
@@ -193,7 +191,7 @@ describe("loss of database connections", () => {
     const engine = busy.createEngine();
     await engine.start();
     const versionId = await stage.keep(fiveSteps("count", 40));
-    const runIds = await Promise.all(Array.from({ length: 40 }, () => stage.dispatch(engine, versionId)));
+    const runIds = await Promise.all(Array.from({ length: 40 }, () => stage.dispatch(versionId)));
     for (let cut = 0; cut < 5; cut += 1) {
       const done = busy.counts.size;
       await waitUntil(
@@ -222,7 +220,7 @@ describe("loss of database connections", () => {
       select pg_terminate_backend(pid) from pg_stat_activity
       where datname = current_database() and application_name = 'flowkeep worker session'`;
     await waitUntil(async () => (engine.isHealthy() ? true : null), 5_000, "the session");
-    const runId = await stage.dispatch(engine, await stage.keep(chainOf(["a"], "count", { ms: 0 })));
+    const runId = await stage.dispatch(await stage.keep(chainOf(["a"], "count", { ms: 0 })));
     await stage.waitFor(runId, ["completed"]);
     await engine.stop();
     await busy.close();
@@ -239,7 +237,7 @@ describe("a crash of PostgreSQL", () => {
     await engine.start();
     try {
       const versionId = await own.keep(fiveSteps("count", 40));
-      const runIds = await Promise.all(Array.from({ length: 60 }, () => own.dispatch(engine, versionId)));
+      const runIds = await Promise.all(Array.from({ length: 60 }, () => own.dispatch(versionId)));
       await waitUntil(async () => (own.counts.size > 100 ? true : null), 10_000, "the middle of the runs");
       const [backend] = await own.database.sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
       // The server ends every connection and recovers when one of its processes dies like this.
@@ -266,7 +264,7 @@ describe("a lost wake-up", () => {
   it("is found by the sweeper", async () => {
     const engine = stage.createEngine();
     await engine.start();
-    const runId = await stage.dispatch(engine, await stage.keep({ blocks: [{ id: "g", type: "gate" }] }));
+    const runId = await stage.dispatch(await stage.keep({ blocks: [{ id: "g", type: "gate" }] }));
     await stage.waitFor(runId, ["waiting"]);
     expect(await nudgeOverlooked(stage.database.sql, "10 minutes")).toBe(0);
     await stage.database.sql`alter table openworkflow.flowkeep_wakes disable trigger user`;

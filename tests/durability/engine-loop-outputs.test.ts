@@ -32,7 +32,7 @@ async function loop(params: object, retry: object = {}) {
     ],
     connections: [{ source: "loop", target: "each", sourceHandle: "each" }],
   });
-  const runId = await stage.dispatch(engine, versionId, { text: "x".repeat(600_000) });
+  const runId = await stage.dispatch(versionId, { text: "x".repeat(600_000) });
   await stage.waitFor(runId, ["completed", "failed"]);
   const outcome = await engine.readOutcome(runId);
   await engine.stop();

@@ -47,7 +47,7 @@ describe("a connection that is lost before the answer arrives", () => {
     const engine = stage.createEngine();
     await engine.start();
     proxy.loseAnswerTo('"kind":"signal-wait"');
-    const runId = await observer.dispatch(engine, await observer.keep(gates));
+    const runId = await observer.dispatch(await observer.keep(gates));
     await observer.waitFor(runId, ["waiting"]);
     await observer.passGate(engine, runId, "first", 1);
     const list = async () => (await engine.listAttempts(runId, { limit: 10 })).data;
@@ -83,7 +83,7 @@ describe("a connection that is lost while a block begins to wait", () => {
     };
     await observer.database.transaction(async (tx) => {
       await tx.sql.unsafe(`lock table ${table} in access exclusive mode`);
-      runId = await observer.dispatch(engine, await observer.keep(document));
+      runId = await observer.dispatch(await observer.keep(document));
       await waitUntil(isHeld, 5_000, "the statement");
     });
     await observer.waitFor(runId, [document === loop ? "completed" : "waiting", "failed"]);
@@ -97,7 +97,7 @@ describe("a statement that the database refuses while a block begins to wait", (
     const engine = stage.createEngine();
     await engine.start();
     await observer.database.sql.unsafe(`alter table ${table} rename to hidden`);
-    const runId = await observer.dispatch(engine, await observer.keep(document));
+    const runId = await observer.dispatch(await observer.keep(document));
     await observer.waitFor(runId, ["failed"]);
     expect((await engine.readOutcome(runId)).error).toMatchObject({
       code: "block_failed",

@@ -21,7 +21,6 @@ describe("runs that are due", () => {
     const first = stage.createEngine();
     await first.start();
     const begun = await stage.dispatch(
-      first,
       await stage.keep({
         blocks: [wait("pause", 300), block("resumed", "work")],
         connections: connect("pause>resumed"),
@@ -39,7 +38,7 @@ describe("runs that are due", () => {
     const engine = stage.createEngine({ concurrency: 1 });
     const fresh = await stage.keep({ blocks: [block("fresh", "work")] });
     const backlog: string[] = [];
-    for (let count = 0; count < 5; count += 1) backlog.push(await stage.dispatch(engine, fresh));
+    for (let count = 0; count < 5; count += 1) backlog.push(await stage.dispatch(fresh));
     await engine.start();
     for (const runId of [begun, ...backlog]) await stage.waitFor(runId, ["completed"]);
     const starts = (await stage.effects()).filter(({ kind }) => kind === "start");
@@ -72,7 +71,6 @@ describe("a database that refuses what passes by itself", () => {
     const engine = stage.createEngine();
     await engine.start();
     const runId = await stage.dispatch(
-      engine,
       await stage.keep({
         blocks: [block("a", "work"), block("b", "work")],
         connections: connect("a>b"),

@@ -59,7 +59,7 @@ describe("many runs", () => {
       blocks: [block("a", "work"), transform("b", 1), block("c", "work")],
       connections: connect("a>b>c"),
     });
-    const runIds = await Promise.all(Array.from({ length: 200 }, () => stage.dispatch(engine, versionId)));
+    const runIds = await Promise.all(Array.from({ length: 200 }, () => stage.dispatch(versionId)));
     for (const runId of runIds) await stage.waitFor(runId, ["completed"], 30_000);
     for (const kind of ["start", "end"])
       expect(await countDoubles(runIds, kind)).toEqual({ doubles: 0, total: 400 });
@@ -73,7 +73,7 @@ describe("many runs", () => {
         blocks: [block("a", "work"), block("b", "work"), wait("w", 50), block("c", "work")],
         connections: connect("a>b>w>c"),
       });
-      const runIds = await Promise.all(Array.from({ length: 60 }, () => stage.dispatch(engine, versionId)));
+      const runIds = await Promise.all(Array.from({ length: 60 }, () => stage.dispatch(versionId)));
       for (const runId of runIds) await stage.waitFor(runId, ["completed"], 30_000);
       expect(await countDoubles(runIds, "start")).toEqual({ doubles: 0, total: 180 });
     } finally {
@@ -103,7 +103,7 @@ describe("many runs", () => {
     const hasty = stage.createEngine({ shutdownGraceMs: 100 });
     await hasty.start();
     const versionId = await stage.keep({ blocks: [block("stuck", "hang")] });
-    const runId = await stage.dispatch(hasty, versionId);
+    const runId = await stage.dispatch(versionId);
     await stage.waitForEffects(runId, (effects) => effects.length > 0);
     await hasty.stop();
     expect(await logs(runId)).toMatchObject([{ blockId: "stuck", status: "interrupted" }]);

@@ -48,7 +48,7 @@ describe("a wait for something outside the run", () => {
 
   it("never misses a wake that races with parking", async () => {
     const versionId = await stage.keep(gateDocument());
-    const runIds = await Promise.all(Array.from({ length: 150 }, () => stage.dispatch(engine, versionId)));
+    const runIds = await Promise.all(Array.from({ length: 150 }, () => stage.dispatch(versionId)));
     for (const closed = new Set(runIds); closed.size > 0; ) {
       const opened = await stage.database.sql<{ runId: string }[]>`
         select run_id from stage_gates where run_id = any(${[...closed]})`;

@@ -46,8 +46,7 @@ export function useEngineStage(): RunningStage {
 
   const stage = standInFor(() => current?.stage ?? null);
   const engine = standInFor(() => current?.engine ?? null);
-  const begin = async (document: Parts, input?: unknown) =>
-    stage.dispatch(engine, await stage.keep(document), input);
+  const begin = async (document: Parts, input?: unknown) => stage.dispatch(await stage.keep(document), input);
   return {
     stage,
     engine,
