@@ -5,8 +5,6 @@ import type { RunState, RunTrigger } from "./run-kinds.js";
 
 /** A run that was dispatched or has ended. */
 export interface RunMilestone {
-  /** `application_name` of the connection that caused it. */
-  readonly origin: string;
   readonly runId: string;
   readonly workflowId: string;
   readonly trigger: RunTrigger["kind"];
@@ -14,6 +12,13 @@ export interface RunMilestone {
   readonly state: RunState;
   /** From its start to its end; null before the end. */
   readonly seconds: number | null;
+}
+
+/** Milestones of the same kind that one transaction has caused. */
+interface RunMilestones extends Pick<RunMilestone, "trigger" | "state" | "seconds"> {
+  /** `application_name` of the connection that caused them. */
+  readonly origin: string;
+  readonly runs: readonly (readonly [runId: string, workflowId: string])[];
 }
 
 export interface RunReportOptions {
@@ -31,10 +36,12 @@ export interface RunReportOptions {
  */
 export async function reportRuns({ sql, origin, logger, onMilestone }: RunReportOptions): Promise<void> {
   await sql.listen(RUN_MILESTONE_CHANNEL, (payload) => {
-    const milestone = JSON.parse(payload) as RunMilestone;
-    if (!milestone.origin.endsWith(origin)) return;
-    const { origin: _, ...line } = milestone;
-    logger.info(line, milestone.seconds === null ? "run dispatched" : "run ended");
-    onMilestone(milestone);
+    const { origin: cause, runs, ...common } = JSON.parse(payload) as RunMilestones;
+    if (!cause.endsWith(origin)) return;
+    for (const [runId, workflowId] of runs) {
+      const milestone: RunMilestone = { runId, workflowId, ...common };
+      logger.info(milestone, milestone.seconds === null ? "run dispatched" : "run ended");
+      onMilestone(milestone);
+    }
   });
 }

@@ -36,8 +36,15 @@ begin
   perform pg_notify('${WAKE_CHANNEL}', ceil(extract(epoch from new.available_at) * 1000)::bigint::text);
   return null;
 end $$;
-create or replace trigger flowkeep_wake_insert after insert on openworkflow.workflow_runs
-  for each row when (new.available_at is not null) execute function openworkflow.flowkeep_wake();
+create or replace function openworkflow.flowkeep_wake_added() returns trigger language plpgsql as $$
+begin
+  perform pg_notify('${WAKE_CHANNEL}', ceil(extract(epoch from min(available_at)) * 1000)::bigint::text)
+  from added having min(available_at) is not null;
+  return null;
+end $$;
+drop trigger if exists flowkeep_wake_insert on openworkflow.workflow_runs;
+create trigger flowkeep_wake_insert after insert on openworkflow.workflow_runs
+  referencing new table as added for each statement execute function openworkflow.flowkeep_wake_added();
 create or replace trigger flowkeep_wake_update after update of available_at, worker_id on openworkflow.workflow_runs
   for each row when (new.worker_id is null and new.available_at is not null and new.status in ('pending', 'running'))
   execute function openworkflow.flowkeep_wake();
