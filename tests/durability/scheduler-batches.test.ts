@@ -68,6 +68,25 @@ describe("several instants of a schedule", () => {
   });
 });
 
+describe("after an outage", () => {
+  it("instants that are on time do not wait for those that are late", async () => {
+    const { schedules, database: pool } = scheduling;
+    const { id: model } = await schedules.create(owner, { workflowId, cron: "* * * * *" });
+    // More late schedules than one batch takes.
+    await pool.sql`
+      insert into schedules select (jsonb_populate_record(each, jsonb_build_object('id', 'sch_' || number))).*
+      from schedules each, generate_series(1, 600) number where each.id = ${model}`;
+    clock.set("2026-11-22T12:00:00.000Z");
+    const { id } = await schedules.create(owner, { workflowId, cron: "* * * * *" });
+    clock.set("2026-11-22T12:01:00.000Z");
+    await schedules.firing.fire();
+    expect(await ledgerOf(id)).toEqual(["12:01 fired"]);
+    const [late] = await pool.sql<{ count: number }[]>`
+      select count(distinct schedule_id)::int from schedule_occurrences where outcome = 'missed'`;
+    expect(late?.count).toBeGreaterThan(0);
+  });
+});
+
 describe("large payloads", () => {
   const payload = { text: "x".repeat(400 * 1_024) };
 
