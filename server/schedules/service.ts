@@ -15,6 +15,7 @@ import { spentReason } from "./decide-candidate.js";
 import { DueFiring, type DueFiringOptions } from "./due-firing.js";
 import { Ledger } from "./ledger.js";
 import {
+  type Backfilled,
   type BackfillRequest,
   ManualFiring,
   type TickResult,
@@ -227,7 +228,7 @@ export class ScheduleService {
   }
 
   /** Runs the instants of a range of the past that have had no run. @throws AppError `not_found`, `limit_exceeded`. */
-  backfill(principal: Principal, request: BackfillRequest) {
+  backfill(principal: Principal, request: BackfillRequest): Promise<Backfilled> {
     return this.#manual.backfill(principal, request);
   }
 
