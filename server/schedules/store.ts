@@ -154,7 +154,27 @@ export async function deleteSchedule(db: Db, organizationId: string, id: string)
   return rows.length > 0;
 }
 
-/** Switches the schedules of a workflow off and says why. */
+/** Locks the schedules of a workflow that are switched on, in the order in which everybody locks several. */
+export async function lockSchedulesOf(
+  db: Db,
+  organizationId: string,
+  workflowId: string,
+): Promise<FiringSchedule[]> {
+  return db
+    .select(firingColumns)
+    .from(schedules)
+    .where(
+      and(
+        eq(schedules.organizationId, organizationId),
+        eq(schedules.workflowId, workflowId),
+        eq(schedules.isEnabled, true),
+      ),
+    )
+    .orderBy(asc(schedules.id))
+    .for("no key update");
+}
+
+/** Switches the schedules of a workflow off, which the caller has locked, and says why. */
 export async function stopSchedules(
   db: Db,
   organizationId: string,
