@@ -187,7 +187,7 @@ export const schedulesRouter = router({
       rest: { status: 202 },
       examples: {
         body: { from: "2026-11-16T00:00:00Z", to: "2026-11-21T00:00:00Z" },
-        output: { accepted: 4, skipped: 1 },
+        output: { accepted: 4, skipped: 1, reason: null },
       },
     })
     .input(schemas.BackfillInput)

@@ -207,6 +207,7 @@ export const BackfillInput = z
 export const BackfillResult = z.object({
   accepted: z.int().min(0).meta({ description: "Instants that get a run." }),
   skipped: z.int().min(0).meta({ description: "Instants that have had their run or wait for it." }),
+  reason: z.string().nullable().meta({ description: "Why the range has no instant; null when it has." }),
 });
 
 export const PreviewInput = z

@@ -1,5 +1,6 @@
 import { BackendPostgres } from "openworkflow/postgres";
 import type { Database, Transaction } from "../db/client.js";
+import { cancelRuns, type RunKey } from "./database/cancel-runs.js";
 import { holdParent, linkChild, type ParentLink } from "./database/children.js";
 import { insertWakes } from "./database/wakes.js";
 import { type AttemptPage, type AttemptPageRequest, listAttempts } from "./steps/attempts.js";
@@ -7,6 +8,7 @@ import { type RunOutcome, type RunProgress, readOutcome, readProgress } from "./
 import { retryConnectionLoss } from "./worker/connection-retry.js";
 import { type RunningWorker, startWorker, type WorkerOptions } from "./worker/worker.js";
 
+export type { RunKey } from "./database/cancel-runs.js";
 export type { RunError } from "./run-error.js";
 export type { AttemptPage, AttemptPageRequest } from "./steps/attempts.js";
 export type { RunOutcome } from "./steps/progress.js";
@@ -50,6 +52,8 @@ export interface Engine {
    * @throws EngineRefusedError when it has completed or failed.
    */
   cancel(runId: string): Promise<void>;
+  /** Cancels those of the runs that have not ended, with one statement, when the caller's transaction commits. */
+  cancelMany(tx: Transaction, runs: readonly RunKey[]): Promise<void>;
   /** Attempts of a run, oldest first. @throws AppError `invalid_body` for a bad cursor. */
   listAttempts(runId: string, request: AttemptPageRequest): Promise<AttemptPage>;
   readOutcome(runId: string): Promise<RunOutcome>;
@@ -89,6 +93,8 @@ export function createEngine(options: EngineOptions): Engine {
         throw new EngineRefusedError(`The run ${runId} is ${run.status}; it cannot be canceled.`);
       }
     },
+
+    cancelMany: (tx, runs) => cancelRuns(tx.sql, runs),
 
     listAttempts: (runId, request) => listAttempts(sql, runId, request),
 

@@ -8,7 +8,7 @@ import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { isUuid } from "../db/uuid.js";
 import { jsonBytes, MAX_OUTPUT_BYTES } from "../engine/blocks/json-output.js";
 import { DONE_CHANNEL, parseDone } from "../engine/database/install-sql.js";
-import { type Engine, EngineRefusedError } from "../engine/engine.js";
+import { type Engine, EngineRefusedError, type RunKey } from "../engine/engine.js";
 import { AppError } from "../errors/app-error.js";
 import type { SecretService } from "../secrets/service.js";
 import type { Settings } from "../workflows/document.js";
@@ -242,15 +242,9 @@ export class RunService {
     });
   }
 
-  /** Cancels a run that has not ended, also when the caller's transaction fails; one that has ended stays as it is. */
-  async end(db: Db, organizationId: string, runId: string): Promise<void> {
-    const run = await store.findRun(db, organizationId, runId);
-    if (run === null || run.finishedAt !== null) return;
-    try {
-      await this.#options.engine.cancel(runId);
-    } catch (error) {
-      if (!(error instanceof EngineRefusedError)) throw error;
-    }
+  /** Cancels runs, each of its organization, when the caller's transaction commits; those that have ended stay so. */
+  endMany(tx: Transaction, runs: readonly RunKey[]): Promise<void> {
+    return this.#options.engine.cancelMany(tx, runs);
   }
 
   /** The run that already has the request's key, or null. @throws AppError `idempotency_key_reused`: another input. */

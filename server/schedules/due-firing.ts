@@ -3,7 +3,7 @@ import type { Database, Transaction } from "../db/client.js";
 import { describeCause } from "../errors/describe-cause.js";
 import type { RunService } from "../runs/service.js";
 import type { CalendarReader } from "./calendar-reader.js";
-import { type DueInstants, dueInstants } from "./due-instants.js";
+import { type DueInstants, dueInstants, ON_TIME_MS } from "./due-instants.js";
 import type { Candidate, Ledger, Settled } from "./ledger.js";
 import * as ledgerStore from "./occurrence-store.js";
 import type { Catchup } from "./policies.js";
@@ -45,10 +45,19 @@ export class DueFiring {
     this.#options = options;
   }
 
-  /** Takes one batch of due schedules and one of pending rows; false when nothing was due or free. */
+  /**
+   * Takes a batch of schedules that are on time, one of those that are late and one of pending rows; false when nothing
+   * was due or free. So neither do instants that come wait for those to be made up for, nor the other way round.
+   */
   async fire(): Promise<boolean> {
-    const hasFired = await this.#fireSchedules();
-    return (await this.#firePending()) || hasFired;
+    const at = this.#options.now();
+    const late = new Date(at.getTime() - ON_TIME_MS);
+    const hasFired = [
+      await this.#fireSchedules({ after: late, until: at }, at),
+      await this.#fireSchedules({ until: late }, at),
+      await this.#firePending(),
+    ];
+    return hasFired.includes(true);
   }
 
   /** When the next work is due, and the runs whose end pending rows wait for; releases those whose run has ended. */
@@ -79,13 +88,12 @@ export class DueFiring {
     await this.#options.ledger.defer(tx, [delayed], "changed", next.fireAt);
   }
 
-  async #fireSchedules(): Promise<boolean> {
-    const { database, now } = this.#options;
-    const at = now();
+  async #fireSchedules(due: { readonly after?: Date; readonly until: Date }, at: Date): Promise<boolean> {
+    const { database } = this.#options;
     let claimed: store.FiringSchedule[] = [];
     try {
       const settled = await database.transaction(async (tx) => {
-        claimed = await store.claimDueSchedules(tx.db, at, BATCH);
+        claimed = await store.claimDueSchedules(tx.db, due, BATCH);
         return claimed.length === 0 ? [] : this.#settle(tx, claimed, at);
       });
       this.#tell(settled);

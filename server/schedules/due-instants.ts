@@ -2,9 +2,9 @@ import type { Calendar, Firing } from "./calendar.js";
 import type { Catchup, RunOutcome } from "./policies.js";
 
 /** An instant that is taken up within this time is on time, in milliseconds. */
-const ON_TIME_MS = 60_000;
+export const ON_TIME_MS = 60_000;
 /** Most missed instants that get a row of their own at once; those before them share the oldest row. */
-export const MISSED_ROWS = 100;
+export const MISSED_ROWS = 10;
 
 /** What a schedule's calendar asks for at a time. */
 export interface DueInstants {
@@ -21,11 +21,11 @@ export interface DueInstants {
  * and fires; of the later ones those fire that the catch-up policy allows.
  */
 export function dueInstants(calendar: Calendar, first: Date, now: Date, catchup: Catchup): DueInstants {
-  const { due, isCut, next } = listDue(calendar, first, now, catchup.max + MISSED_ROWS);
+  const { due, isCut, next } = listDue(calendar, first, now, mostCaughtUp(catchup) + MISSED_ROWS);
   const onTime = due.filter(({ fireAt }) => now.getTime() - fireAt.getTime() < ON_TIME_MS);
   const late = due.slice(onTime.length);
   const caughtUp = late
-    .slice(0, catchUpCount(catchup, onTime.length))
+    .slice(0, catchup.mode === "latest" && onTime.length > 0 ? 0 : mostCaughtUp(catchup))
     .filter(({ fireAt }) => isWithinWindow(fireAt, now, catchup));
   const missed = late.slice(caughtUp.length);
   const kept = missed.slice(0, MISSED_ROWS);
@@ -69,10 +69,8 @@ function listDue(calendar: Calendar, first: Date, now: Date, limit: number) {
   return { due, isCut: firing !== null && firing.scheduledFor >= first, next };
 }
 
-function catchUpCount({ mode, max }: Catchup, onTimeCount: number): number {
-  if (mode === "none") return 0;
-  if (mode === "latest") return onTimeCount === 0 ? 1 : 0;
-  return max;
+function mostCaughtUp({ mode, max }: Catchup): number {
+  return { none: 0, latest: 1, all: max }[mode];
 }
 
 function isWithinWindow(fireAt: Date, now: Date, { windowSeconds }: Catchup): boolean {

@@ -61,7 +61,7 @@ export class Ledger {
     }
     const written = await this.#write(tx.db, decisions, now);
     const starting = written.filter(({ run }) => run !== null);
-    await Promise.all(starting.map((decision) => this.#cancelPrevious(tx.db, decision)));
+    await this.#cancelPrevious(tx, starting);
     await this.#dispatch(tx, starting, now);
     await this.#promoteQueued(tx.db, written, now);
     const ids = new Set(written.map(({ id }) => id));
@@ -204,9 +204,11 @@ export class Ledger {
     return decisions.filter(({ id }) => taken.has(id));
   }
 
-  async #cancelPrevious(db: Db, { candidate, cancels }: Decision): Promise<void> {
-    const { organizationId } = candidate.schedule;
-    await Promise.all(cancels.map((runId) => this.#options.runs.end(db, organizationId, runId)));
+  async #cancelPrevious(tx: Transaction, starting: readonly Decision[]): Promise<void> {
+    const previous = starting.flatMap(({ candidate: { schedule }, cancels }) =>
+      cancels.map((runId) => ({ organizationId: schedule.organizationId, runId })),
+    );
+    if (previous.length > 0) await this.#options.runs.endMany(tx, previous);
   }
 
   async #dispatch(tx: Transaction, starting: readonly Decision[], now: Date): Promise<void> {

@@ -45,6 +45,14 @@ export interface BackfillRequest {
   readonly overlap?: "allow" | "buffer_one" | undefined;
 }
 
+/** What a backfill has taken. */
+export interface Backfilled {
+  readonly accepted: number;
+  readonly skipped: number;
+  /** Why the range has no instant, or null. */
+  readonly reason: string | null;
+}
+
 export interface ManualFiringOptions {
   readonly database: Database;
   readonly runs: RunService;
@@ -59,7 +67,7 @@ type Ticked = Omit<Settled, "id">;
 const MINUTE_MS = 60_000;
 /** How many schedules a tick fires in one transaction. */
 const BATCH = 100;
-/** After how many schedules a tick lets other requests have their turn. */
+/** After how many schedules a tick, and instants a backfill, lets other requests have their turn. */
 const TURN = 250;
 /** Most instants of one backfill. */
 const MAX_BACKFILL = 1_000;
@@ -136,13 +144,15 @@ export class ManualFiring {
   async backfill(
     { organizationId, userId: requestedBy }: Principal,
     { id, from, to, overlap }: BackfillRequest,
-  ): Promise<{ readonly accepted: number; readonly skipped: number }> {
+  ): Promise<Backfilled> {
     const { database, ledger, now } = this.#options;
     return database.transaction(async (tx) => {
       const schedule = await this.#lock(tx, organizationId, id);
       await ledger.requireRunnable(tx.db, schedule);
-      const instants = this.#instantsBetween(schedule, from, to);
-      if (instants.length === 0) return { accepted: 0, skipped: 0 };
+      const instants = await this.#instantsBetween(schedule, from, to);
+      if (instants.length === 0) {
+        return { accepted: 0, skipped: 0, reason: emptyReason(schedule, from, to, now()) };
+      }
       const policy = overlap ?? (schedule.overlap === "allow" ? "allow" : "buffer_one");
       const at = now();
       const accepted = await ledgerStore.queueOccurrences(
@@ -160,7 +170,7 @@ export class ManualFiring {
         await ledgerStore.promoteQueued(tx.db, [{ ...key, awaitsRunId: null, nextAttemptAt: at }]);
       }
       await store.wakeSchedulers(tx.db);
-      return { accepted, skipped: instants.length - accepted };
+      return { accepted, skipped: instants.length - accepted, reason: null };
     });
   }
 
@@ -250,7 +260,7 @@ export class ManualFiring {
   }
 
   /** What the calendar has in a range, without what is to come. @throws AppError `limit_exceeded`. */
-  #instantsBetween(schedule: store.FiringSchedule, from: Date, to: Date): Date[] {
+  async #instantsBetween(schedule: store.FiringSchedule, from: Date, to: Date): Promise<Date[]> {
     const calendar = this.#options.calendars.read(schedule);
     const now = this.#options.now();
     const instants: Date[] = [];
@@ -263,10 +273,28 @@ export class ManualFiring {
         });
       }
       instants.push(firing.scheduledFor);
+      if (instants.length % TURN === 0) await setImmediate();
       firing = calendar.next(firing.scheduledFor);
     }
     return instants;
   }
+}
+
+/** Why a schedule has no instant in a range that a backfill could run. */
+function emptyReason(
+  { startAt, endAt, cron, timezone }: store.FiringSchedule,
+  from: Date,
+  to: Date,
+  now: Date,
+): string {
+  if (from > now) return "The range begins in the future; a backfill runs instants of the past.";
+  if (startAt !== null && startAt >= to) {
+    return `The range ends before startAt (${startAt.toISOString()}), the first instant that the schedule may have.`;
+  }
+  if (endAt !== null && endAt <= from) {
+    return `The range begins at or after endAt (${endAt.toISOString()}), before which the schedule has its instants.`;
+  }
+  return `The cron expression (${cron} in ${timezone}) has no instant of the past in the range.`;
 }
 
 function record(result: Pick<TickResult, "fired" | "failed">, settled: readonly Ticked[]): void {

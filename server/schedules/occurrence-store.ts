@@ -107,14 +107,21 @@ const isOfPending = and(
   eq(schedules.id, scheduleOccurrences.scheduleId),
 );
 
-/** Takes pending rows of any organization that are due, oldest attempt first, skipping what another process holds. */
+/**
+ * Takes pending rows of any organization that are due, oldest attempt first, skipping what another process holds. Of
+ * those that waited for the same run the next one of a backfill comes last.
+ */
 export async function claimPending(db: Db, now: Date, limit: number): Promise<ClaimedOccurrence[]> {
   return db
     .select({ occurrence: scheduleOccurrences, schedule: firingColumns })
     .from(scheduleOccurrences)
     .innerJoin(schedules, isOfPending)
     .where(sql`${scheduleOccurrences.nextAttemptAt} <= ${now.toISOString()}::timestamptz`)
-    .orderBy(scheduleOccurrences.nextAttemptAt, scheduleOccurrences.scheduledFor)
+    .orderBy(
+      scheduleOccurrences.nextAttemptAt,
+      sql`${scheduleOccurrences.intent} = 'backfilled'`,
+      scheduleOccurrences.scheduledFor,
+    )
     .limit(limit)
     .for("no key update", { skipLocked: true });
 }
@@ -143,14 +150,14 @@ export async function claimPendingOne(
 const keysOf = (keys: readonly ScheduleKey[]) => sql`
   json_to_recordset(${JSON.stringify(keys)}::text::json) as wanted ("organizationId" text, "scheduleId" text)`;
 
-/** Those of the schedules that have a row which waits for a run to end. */
+/** Those of the schedules of which an instant waits for a run to end, beside the next one of a backfill. */
 export async function listWaitingSchedules(db: Db, keys: readonly ScheduleKey[]): Promise<ScheduleKey[]> {
   const rows = await db.execute<{ organizationId: string; scheduleId: string }>(sql`
     select wanted."organizationId" as organization_id, wanted."scheduleId" as schedule_id from ${keysOf(keys)}
     where exists (
       select from ${scheduleOccurrences} as pending
       where pending.organization_id = wanted."organizationId" and pending.schedule_id = wanted."scheduleId"
-        and pending.outcome = 'pending' and pending.awaits_run_id is not null)`);
+        and pending.outcome = 'pending' and pending.awaits_run_id is not null and pending.intent <> 'backfilled')`);
   return [...rows];
 }
 

@@ -41,6 +41,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   let wake = () => {};
   let isWoken = false;
   let awaited: ReadonlySet<string> = new Set();
+  const endedInRound = new Set<string>();
   const wakeUp = () => {
     isWoken = true;
     wake();
@@ -48,6 +49,7 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   // Both end with the pool: to unlisten on a connection that was just lost may never answer.
   await sql.listen(SCHEDULE_CHANNEL, wakeUp);
   await runs.listenForEnds(sql, (runId) => {
+    endedInRound.add(runId);
     if (awaited.has(runId)) wakeUp();
   });
 
@@ -69,8 +71,11 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
   const round = async (): Promise<number> => {
     const lanes = await Promise.allSettled(Array.from({ length: CONCURRENCY }, drain));
     for (const lane of lanes) if (lane.status === "rejected") throw lane.reason;
+    endedInRound.clear();
     const { dueAt, awaitedRunIds } = await schedules.firing.outlook();
     awaited = new Set(awaitedRunIds);
+    // One may have ended after the outlook saw it active.
+    if (awaitedRunIds.some((runId) => endedInRound.has(runId))) wakeUp();
     return dueAt === null ? MAX_SLEEP_MS : dueAt.getTime() - now().getTime();
   };
 

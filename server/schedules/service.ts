@@ -15,6 +15,7 @@ import { spentReason } from "./decide-candidate.js";
 import { DueFiring, type DueFiringOptions } from "./due-firing.js";
 import { Ledger } from "./ledger.js";
 import {
+  type Backfilled,
   type BackfillRequest,
   ManualFiring,
   type TickResult,
@@ -203,13 +204,16 @@ export class ScheduleService {
     return { instants: firings.map(({ scheduledFor }) => scheduledFor), firings };
   }
 
-  /** Switches the schedules of a removed workflow off, in the transaction that removes it. */
-  stopForWorkflow(tx: Transaction, organizationId: string, workflowId: string): Promise<void> {
-    return store.stopSchedules(tx.db, organizationId, {
+  /** Switches the schedules of a removed workflow off, in the transaction that removes it; keeps what was due. */
+  async stopForWorkflow(tx: Transaction, organizationId: string, workflowId: string): Promise<void> {
+    const stopped = await store.lockSchedulesOf(tx.db, organizationId, workflowId);
+    for (const schedule of stopped) await this.firing.keepDue(tx, schedule);
+    await store.stopSchedules(tx.db, organizationId, {
       workflowId,
       reason: "The workflow was removed.",
       now: this.#options.now(),
     });
+    if (stopped.length > 0) await store.wakeSchedulers(tx.db);
   }
 
   /** Fires what matches the current minute in the caller's organization and was not fired for it before. */
@@ -227,7 +231,7 @@ export class ScheduleService {
   }
 
   /** Runs the instants of a range of the past that have had no run. @throws AppError `not_found`, `limit_exceeded`. */
-  backfill(principal: Principal, request: BackfillRequest) {
+  backfill(principal: Principal, request: BackfillRequest): Promise<Backfilled> {
     return this.#manual.backfill(principal, request);
   }
 

@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, inArray, isNotNull, lte, sql } from "drizzle-orm";
+import { and, asc, eq, getTableColumns, gt, inArray, isNotNull, lte, sql } from "drizzle-orm";
 import type { Db } from "../db/client.js";
 import { keyset, type Page, type PageWindow, toPage } from "../db/page.js";
 import { jsonNull } from "../db/schema/columns.js";
@@ -154,7 +154,27 @@ export async function deleteSchedule(db: Db, organizationId: string, id: string)
   return rows.length > 0;
 }
 
-/** Switches the schedules of a workflow off and says why. */
+/** Locks the schedules of a workflow that are switched on, in the order in which everybody locks several. */
+export async function lockSchedulesOf(
+  db: Db,
+  organizationId: string,
+  workflowId: string,
+): Promise<FiringSchedule[]> {
+  return db
+    .select(firingColumns)
+    .from(schedules)
+    .where(
+      and(
+        eq(schedules.organizationId, organizationId),
+        eq(schedules.workflowId, workflowId),
+        eq(schedules.isEnabled, true),
+      ),
+    )
+    .orderBy(asc(schedules.id))
+    .for("no key update");
+}
+
+/** Switches the schedules of a workflow off, which the caller has locked, and says why. */
 export async function stopSchedules(
   db: Db,
   organizationId: string,
@@ -193,16 +213,26 @@ export async function postponeSchedule(
 }
 
 /**
- * Takes due schedules of any organization under their row locks, skipping those another process holds. The scheduler
- * serves all organizations; what it does with a row is scoped by the row's own.
+ * Takes schedules of any organization that are due after `after`, absent: since ever, and at `until` at the latest
+ * under their row locks, skipping those another process holds. The scheduler serves all organizations; what it does
+ * with a row is scoped by the row's own.
  */
-export async function claimDueSchedules(db: Db, now: Date, limit: number): Promise<FiringSchedule[]> {
+export async function claimDueSchedules(
+  db: Db,
+  { after, until }: { readonly after?: Date; readonly until: Date },
+  limit: number,
+): Promise<FiringSchedule[]> {
   // Else the planner reads ten thousand schedules rather than look a hundred up.
   await db.execute(sql`set local enable_seqscan = off`);
   return db
     .select(firingColumns)
     .from(schedules)
-    .where(lte(schedules.nextFireAt, now))
+    .where(
+      and(
+        lte(schedules.nextFireAt, until),
+        after === undefined ? undefined : gt(schedules.nextFireAt, after),
+      ),
+    )
     .orderBy(asc(schedules.nextFireAt))
     .limit(limit)
     .for("no key update", { skipLocked: true });

@@ -21,7 +21,7 @@ describe("catching up", () => {
     const often = await schedule();
     const hourly = await schedule({ cron: "0 * * * *" });
     await moveTo("2026-11-22T13:30:00Z");
-    expect((await ledgerOf(often, 101)).slice(-2)).toEqual(["13:29 missed", "13:30 fired"]);
+    expect((await ledgerOf(often, 11)).slice(-2)).toEqual(["13:29 missed", "13:30 fired"]);
     expect(await ledgerOf(hourly, 3)).toEqual(["11:00 missed", "12:00 missed", "13:00 caught_up"]);
   });
 
@@ -39,15 +39,15 @@ describe("catching up", () => {
     expect(await walkPages(client, "/api/runs?trigger=schedule", 100)).toHaveLength(7);
   });
 
-  it("writes a hundred missed instants down; the oldest speaks for those before it", async () => {
+  it("writes ten missed instants down; the oldest speaks for those before it", async () => {
     const id = await schedule();
     await moveTo("2026-11-25T10:00:10Z");
-    await ledgerOf(id, 101);
+    await ledgerOf(id, 11);
     const rows = await walkPages(client, `/api/schedules/${id}/occurrences?outcome=missed`, 100);
-    expect(rows).toHaveLength(100);
+    expect(rows).toHaveLength(10);
     expect(rows[0].reason).not.toContain("own");
-    expect(rows[99]).toMatchObject({
-      scheduledFor: "2026-11-25T08:20:00.000Z",
+    expect(rows[9]).toMatchObject({
+      scheduledFor: "2026-11-25T09:50:00.000Z",
       reason: expect.stringContaining("from 2026-11-22T10:01:00.000Z on were missed too"),
     });
   });

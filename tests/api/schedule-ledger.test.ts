@@ -146,7 +146,7 @@ describe("a backfill", () => {
     await moveTo("2026-11-22T10:03:10Z");
     await ledgerOf(id, 3);
     const first = await backfill(id, "09:58", "11:00");
-    expect([first.status, first.body]).toEqual([202, { accepted: 5, skipped: 1 }]);
+    expect([first.status, first.body]).toEqual([202, { accepted: 5, skipped: 1, reason: null }]);
     const rows = await ledger(id, (all) => all.length === 6 && !all.some((row) => row.endsWith("pending")));
     expect(rows).toEqual([
       "09:58 backfilled",
@@ -156,7 +156,7 @@ describe("a backfill", () => {
       "10:02 backfilled",
       "10:03 fired",
     ]);
-    expect((await backfill(id, "09:58", "11:00")).body).toEqual({ accepted: 0, skipped: 6 });
+    expect((await backfill(id, "09:58", "11:00")).body).toEqual({ accepted: 0, skipped: 6, reason: null });
     expect(await walkPages(client, "/api/runs", 100)).toHaveLength(6);
     expect(await get(id)).toMatchObject({ runCount: 1 });
   });
@@ -164,7 +164,7 @@ describe("a backfill", () => {
   it("goes one after another where runs must not overlap, also of a paused schedule", async () => {
     const workflowId = await createWorkflow(client, lasting);
     const id = await schedule({ workflowId, overlap: "skip", enabled: false });
-    expect((await backfill(id, "09:57", "10:00")).body).toEqual({ accepted: 3, skipped: 0 });
+    expect((await backfill(id, "09:57", "10:00")).body).toEqual({ accepted: 3, skipped: 0, reason: null });
     const expected = [
       ["09:57 backfilled", "09:58 pending", "09:59 pending"],
       ["09:57 backfilled", "09:58 backfilled", "09:59 pending"],
@@ -183,7 +183,45 @@ describe("a backfill", () => {
     expect([large.status, large.body.error, large.body.limit]).toEqual([422, "limit_exceeded", 1000]);
     const backwards = await backfill(id, "10:00", "09:00");
     expect(backwards.body).toMatchObject({ error: "invalid_body", issues: [{ path: ["to"] }] });
-    expect((await backfill(id, "11:00", "12:00")).body).toEqual({ accepted: 0, skipped: 0 });
+  });
+
+  it.each([
+    ["in the future", "11:00", {}],
+    ["startAt (2026-11-22T09:30:00.000Z)", "09:00", { startAt: "2026-11-22T09:30:00Z" }],
+    ["endAt (2026-11-22T08:30:00.000Z)", "09:00", { endAt: "2026-11-22T08:30:00Z" }],
+    ["0 9 * * *", "09:01", { cron: "0 9 * * *" }],
+  ])("of a range without an instant says why: %s", async (reason, from, settings) => {
+    const id = await schedule(settings);
+    const { body } = await backfill(id, from, `${from.slice(0, 3)}20`);
+    expect(body).toEqual({ accepted: 0, skipped: 0, reason: expect.stringContaining(reason) });
+  });
+
+  it("that goes one after another lets an instant of the calendar wait, and it comes next", async () => {
+    const workflowId = await createWorkflow(client, lasting);
+    const id = await schedule({ workflowId, overlap: "buffer_one" });
+    await backfill(id, "09:57", "10:00");
+    await ledger(id, (rows) => rows[0] === "09:57 backfilled");
+    await moveTo("2026-11-22T10:01:00Z");
+    expect(await ledgerOf(id, 4)).toEqual([
+      "09:57 backfilled",
+      "09:58 pending",
+      "09:59 pending",
+      "10:01 pending",
+    ]);
+    await client.request("POST", `/api/runs/${await runOf(id, "09:57")}/cancel`);
+    await ledger(id, (rows) => rows[3] === "10:01 fired");
+    await moveTo("2026-11-22T10:02:00Z");
+    expect(await ledgerOf(id, 5)).toEqual([
+      "09:57 backfilled",
+      "09:58 pending",
+      "09:59 pending",
+      "10:01 fired",
+      "10:02 pending",
+    ]);
+    await client.request("POST", `/api/runs/${await runOf(id, "10:01")}/cancel`);
+    await ledger(id, (rows) => rows[4] === "10:02 fired");
+    await client.request("POST", `/api/runs/${await runOf(id, "10:02")}/cancel`);
+    expect(await ledger(id, (rows) => rows[1] === "09:58 backfilled")).toHaveLength(5);
   });
 
   it("of a workflow that cannot run is refused and leaves no row", async () => {

@@ -78,6 +78,30 @@ describe("overlap", () => {
     expect(await stateOf(await runOf(id, "10:02"))).not.toBe("canceled");
   });
 
+  it("cancel_previous leaves the run before alone until its own run could be written", async () => {
+    const id = await scheduleLasting({ id: "sch_stuck", overlap: "cancel_previous" });
+    await moveTo("2026-11-22T10:01:00Z");
+    await ledgerOf(id, 1);
+    const previous = await runOf(id, "10:01");
+    await sql.unsafe(`
+      create function refuse_stuck() returns trigger language plpgsql as $$
+      begin
+        if new.trigger->>'scheduleId' = 'sch_stuck' then raise exception 'no room'; end if;
+        return new;
+      end $$;
+      create trigger refuse_stuck before insert on runs for each row execute function refuse_stuck();`);
+    try {
+      await moveTo("2026-11-22T10:02:00Z");
+      expect(await ledgerOf(id, 2)).toEqual(["10:01 fired", "10:02 pending"]);
+      expect(await stateOf(previous)).not.toBe("canceled");
+    } finally {
+      await sql`drop function refuse_stuck cascade`;
+    }
+    await moveTo("2026-11-22T10:02:01Z");
+    expect(await ledger(id, (rows) => rows[1] === "10:02 fired")).toHaveLength(2);
+    expect(await stateOf(previous)).toBe("canceled");
+  });
+
   it("cancel_previous needs no connection beside that of its transaction", async () => {
     const id = await scheduleLasting({ cron: "0 10 * * *", overlap: "cancel_previous" });
     const { body } = await client.request("POST", `/api/schedules/${id}/trigger`);

@@ -177,6 +177,24 @@ describe("pausing and resuming", () => {
   });
 });
 
+describe("removing the workflow of a schedule", () => {
+  it("keeps a row of the instant that was due", async () => {
+    clock.set(START);
+    const { id, workflowId } = await created({ cron: "* * * * *" });
+    clock.set("2026-11-22T10:01:00.000Z");
+    await client.request("DELETE", `/api/workflows/${workflowId}`);
+    const { enabled, recent } = await get(id);
+    expect(enabled).toBe(false);
+    expect(recent).toMatchObject([
+      {
+        scheduledFor: "2026-11-22T10:01:00.000Z",
+        outcome: "pending",
+        nextAttemptAt: "2026-11-22T10:01:00.000Z",
+      },
+    ]);
+  });
+});
+
 describe("a run that is started by hand", () => {
   it("has its own row, the given payload or the schedule's, and does not count", async () => {
     const { id } = await created({ enabled: false, payload: { name: "Ada" }, maxRuns: 1 });

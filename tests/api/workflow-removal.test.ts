@@ -1,6 +1,7 @@
+import type { TransactionSql } from "postgres";
 import { describe, expect, it } from "vitest";
-import { endedRun } from "../support/client.js";
-import { useClient, useTestServer } from "../support/server-hooks.js";
+import { endedRun, waitFor } from "../support/client.js";
+import { useClient, useSql, useTestServer } from "../support/server-hooks.js";
 import {
   block,
   connect,
@@ -11,7 +12,9 @@ import {
   walkPages,
 } from "../support/workflows.js";
 
-const client = useClient(useTestServer());
+const server = useTestServer();
+const sql = useSql(server);
+const client = useClient(server);
 
 describe("removing a workflow", () => {
   it("is 204 once, then the workflow is nowhere any more", async () => {
@@ -46,6 +49,28 @@ describe("removing a workflow", () => {
     await client.request("POST", "/api/signals", { name: "go on" });
     const run = await endedRun(client, runId);
     expect(run).toMatchObject({ state: "completed", output: { outputs: { after: { result: "done" } } } });
+  });
+
+  it("locks its schedules in the order of their ids, as those who fire several do", async () => {
+    const workflowId = await createWorkflow(client, { blocks: [trigger] });
+    for (const id of ["sch_z", "sch_a"]) {
+      const created = await client.request("POST", "/api/schedules", { id, workflowId, cron: "0 9 * * *" });
+      expect(created.status).toBe(201);
+    }
+    const lock = (each: TransactionSql, id: string) =>
+      each`select from schedules where id = ${id} for no key update`;
+    let removing: ReturnType<typeof client.request> | undefined;
+    await sql.begin(async (holder) => {
+      await lock(holder, "sch_a");
+      removing = client.request("DELETE", `/api/workflows/${workflowId}`);
+      await waitFor(
+        () =>
+          sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+        ({ length }) => length === 1,
+      );
+      await lock(holder, "sch_z");
+    });
+    expect((await removing)?.status).toBe(204);
   });
 
   it("switches its schedules off and says why", async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Principal } from "../../server/auth/principal.js";
 import { WorkflowDocument } from "../../server/workflows/document.js";
+import { waitFor } from "../support/client.js";
 import { clockAt } from "../support/clocks.js";
 import { createTestDatabase, type TestDatabase } from "../support/database.js";
 import { type DatabaseProxy, openProxy } from "../support/proxy.js";
@@ -65,6 +66,57 @@ describe("several instants of a schedule", () => {
     clock.set("2026-11-22T10:02:00.000Z");
     await fireAll();
     expect(await ledgerOf(id)).toEqual(["10:01 fired", "10:02 fired"]);
+  });
+});
+
+describe("after an outage", () => {
+  it("instants that are on time do not wait for those that are late", async () => {
+    const { schedules, database: pool } = scheduling;
+    const { id: model } = await schedules.create(owner, { workflowId, cron: "* * * * *" });
+    // More late schedules than one batch takes.
+    await pool.sql`
+      insert into schedules select (jsonb_populate_record(each, jsonb_build_object('id', 'sch_' || number))).*
+      from schedules each, generate_series(1, 600) number where each.id = ${model}`;
+    clock.set("2026-11-22T12:00:00.000Z");
+    const { id } = await schedules.create(owner, { workflowId, cron: "* * * * *" });
+    clock.set("2026-11-22T12:01:00.000Z");
+    await schedules.firing.fire();
+    expect(await ledgerOf(id)).toEqual(["12:01 fired"]);
+    const [late] = await pool.sql<{ count: number }[]>`
+      select count(distinct schedule_id)::int from schedule_occurrences where outcome = 'missed'`;
+    expect(late?.count).toBeGreaterThan(0);
+  });
+});
+
+describe("an instant that waits for a run", () => {
+  it("starts at once when the run ends just after the scheduler has looked at it", async () => {
+    const { schedules, runs, database: pool } = scheduling;
+    const { id } = await schedules.create(owner, { workflowId, cron: "* * * * *", overlap: "buffer_one" });
+    const { runId } = await schedules.trigger(owner, { id });
+    const look = schedules.firing.outlook.bind(schedules.firing);
+    let isHeard = false;
+    schedules.firing.outlook = async () => {
+      const seen = await look();
+      if (seen.awaitedRunIds.includes(runId)) {
+        await runs.cancel(owner, runId);
+        await waitFor(async () => isHeard, Boolean);
+      }
+      return seen;
+    };
+    await scheduling.start();
+    // Listens on the scheduler's own connection, after it.
+    await runs.listenForEnds(pool.sql, (ended) => {
+      isHeard ||= ended === runId;
+    });
+    clock.set("2026-11-22T10:01:00.000Z");
+    await pool.sql`notify schedule_changed`;
+    // Less than the longest sleep, after which the scheduler would look again anyway.
+    const rows = await waitFor(
+      () => ledgerOf(id),
+      (all) => all.includes("10:01 fired"),
+      25_000,
+    );
+    expect(rows).toEqual(["10:00 fired", "10:01 fired"]);
   });
 });
 

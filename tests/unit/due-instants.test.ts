@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Calendar, calendarOf } from "../../server/schedules/calendar.js";
 import { parseCron } from "../../server/schedules/cron.js";
-import { dueInstants, MISSED_ROWS } from "../../server/schedules/due-instants.js";
+import { type DueInstants, dueInstants, MISSED_ROWS } from "../../server/schedules/due-instants.js";
 import { catchupModes } from "../../server/schedules/policies.js";
 import { wallClockOf } from "../../server/schedules/wall-clock.js";
 
@@ -14,15 +14,24 @@ function every(cron: string, jitterSeconds: number): Calendar {
   return calendarOf(parseCron(cron, wallClockOf(spec.timezone)), spec);
 }
 
-/** Every instant after the start that is due at `now`. */
-function dueAt(calendar: Calendar, now: number): number[] {
+/** Every instant after `start` that is due at `now`. */
+function dueAt(calendar: Calendar, now: number, start = START): number[] {
   const instants: number[] = [];
-  let each = calendar.next(new Date(START));
+  let each = calendar.next(new Date(start));
   while (each !== null && each.fireAt.getTime() <= now) {
     instants.push(each.scheduledFor.getTime());
     each = calendar.next(each.scheduledFor);
   }
   return instants;
+}
+
+/** The instants that a missed row speaks for: its own and those from the one on that its reason names. */
+function spokenFor(calendar: Calendar, { scheduledFor, reason }: DueInstants["missed"][number]): number[] {
+  const first = / from (\S+) on were missed too/.exec(reason)?.[1];
+  const own = scheduledFor.getTime();
+  if (first === undefined) return [own];
+  const { fireAt } = calendar.at(scheduledFor);
+  return dueAt(calendar, fireAt.getTime(), Date.parse(first) - 1);
 }
 
 const mostCaughtUp = { none: () => 0, latest: () => 1, all: (max: number) => max };
@@ -48,8 +57,12 @@ describe("the instants that are due", () => {
             now += step;
             const due = dueInstants(calendar, next, new Date(now), catchup);
             decided.push(
-              ...[...due.firings, ...due.missed].map(({ scheduledFor }) => scheduledFor.getTime()).sort(),
+              ...[
+                ...due.firings.map(({ scheduledFor }) => scheduledFor.getTime()),
+                ...due.missed.flatMap((row) => spokenFor(calendar, row)),
+              ].sort(),
             );
+            expect(due.missed.length).toBeLessThanOrEqual(MISSED_ROWS);
             const caughtUp = due.firings.filter(({ outcome }) => outcome === "caught_up");
             expect(caughtUp.length).toBeLessThanOrEqual(mostCaughtUp[catchup.mode](catchup.max));
             expect(due.next?.fireAt.getTime()).toBeGreaterThan(now);
