@@ -3,8 +3,9 @@ import type { Database } from "../db/client.js";
 import { isUuid } from "../db/uuid.js";
 import type { Engine, RunError } from "../engine/engine.js";
 import { AppError } from "../errors/app-error.js";
+import type { CheckedRun } from "./run-checks.js";
 import { MAX_RUN_DEPTH, type RunState } from "./run-kinds.js";
-import { type CheckedRun, KeyTaken, type RunService } from "./service.js";
+import { KeyTaken, type RunService } from "./service.js";
 import * as store from "./store.js";
 
 /** What a block starts. */

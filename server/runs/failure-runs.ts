@@ -4,8 +4,9 @@ import type { Engine } from "../engine/engine.js";
 import { coalesceWork } from "../engine/worker/coalesced-work.js";
 import { AppError } from "../errors/app-error.js";
 import type { WorkflowService } from "../workflows/service.js";
+import type { CheckedRun, RunRequest } from "./run-checks.js";
 import { MAX_RUN_DEPTH } from "./run-kinds.js";
-import type { CheckedRun, RunRequest, RunService } from "./service.js";
+import type { RunService } from "./service.js";
 import * as store from "./store.js";
 
 /** Longest pause between two looks, in milliseconds; covers lost notifications. */

@@ -1,46 +1,22 @@
 import { randomUUID } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { LRUCache } from "lru-cache";
 import type { Principal } from "../auth/principal.js";
-import type { Catalogue } from "../connectors/catalogue.js";
 import type { Database, Db, Sql, Transaction } from "../db/client.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { isUuid } from "../db/uuid.js";
-import { jsonBytes, MAX_OUTPUT_BYTES } from "../engine/blocks/json-output.js";
 import { DONE_CHANNEL, parseDone } from "../engine/database/install-sql.js";
 import { type Engine, EngineRefusedError, type RunKey } from "../engine/engine.js";
 import { AppError } from "../errors/app-error.js";
-import type { SecretService } from "../secrets/service.js";
-import type { Settings } from "../workflows/document.js";
-import { type NeededSecret, neededSecrets } from "../workflows/secret-use.js";
-import type { WorkflowService } from "../workflows/service.js";
-import type { ValidationError } from "../workflows/validation-error.js";
-import type { RunState, RunTrigger } from "./run-kinds.js";
+import type { WorkflowKey } from "../workflows/version-store.js";
+import {
+  type CheckedRun,
+  RunChecks,
+  type RunChecksOptions,
+  type Runnable,
+  type RunRequest,
+} from "./run-checks.js";
+import type { RunState } from "./run-kinds.js";
 import * as store from "./store.js";
-
-/** What a new run is started with, whoever starts it. */
-export interface RunRequest {
-  readonly workflowId: string;
-  /** Absent: the newest version. */
-  readonly version: number | null;
-  readonly input: unknown;
-  readonly trigger: RunTrigger;
-  readonly idempotencyKey: string | null;
-  /** User, key or schedule id. */
-  readonly createdBy: string;
-  /** The user who asked for it; absent: nobody known beside `createdBy`. */
-  readonly requestedBy?: string | null;
-  /** How many runs started each other to come to it; absent: none. */
-  readonly depth?: number;
-}
-
-/** A request that was checked and may be written: the version it is pinned to. */
-export interface CheckedRun extends RunRequest {
-  readonly organizationId: string;
-  readonly versionId: string;
-  readonly workflowVersion: number;
-  readonly settings: Settings;
-}
 
 /** The run that a new run ends the wait of. */
 export interface ParentRun {
@@ -48,12 +24,9 @@ export interface ParentRun {
   readonly runId: string;
 }
 
-export interface RunServiceOptions {
+export interface RunServiceOptions extends RunChecksOptions {
   readonly database: Database;
-  readonly catalogue: Catalogue;
   readonly engine: Engine;
-  readonly workflows: WorkflowService;
-  readonly secrets: Pick<SecretService, "findMissing">;
   readonly now: () => Date;
 }
 
@@ -63,21 +36,11 @@ export class KeyTaken extends Error {}
 /** Runs of an organization: durable dispatch, list and cancel. */
 export class RunService {
   readonly #options: RunServiceOptions;
-  /** Why a version cannot run; versions and the catalogue never change, so the verdict is kept. */
-  readonly #verdicts = new LRUCache<
-    string,
-    {
-      readonly isEmpty: boolean;
-      readonly errors: ValidationError[];
-      readonly secrets: readonly NeededSecret[];
-      readonly settings: Settings;
-    }
-  >({
-    max: 1_000,
-  });
+  readonly #checks: RunChecks;
 
   constructor(options: RunServiceOptions) {
     this.#options = options;
+    this.#checks = new RunChecks(options);
   }
 
   /**
@@ -128,61 +91,14 @@ export class RunService {
     }
   }
 
-  async #verdictOf(db: Db, organizationId: string, versionId: string) {
-    const known = this.#verdicts.get(versionId);
-    if (known !== undefined) return known;
-    const document = await this.#options.workflows.findDocument(db, organizationId, versionId);
-    if (document === null) throw new AppError("not_found");
-    const verdict = {
-      isEmpty: !document.blocks.some((block) => block.enabled),
-      errors: this.#options.workflows.validate(document),
-      secrets: neededSecrets(document, this.#options.catalogue),
-      settings: document.settings ?? {},
-    };
-    this.#verdicts.set(versionId, verdict);
-    return verdict;
+  /** As `RunChecks.check`: whether a run may start, and what it is pinned to. */
+  check(db: Db, organizationId: string, request: RunRequest): Promise<CheckedRun> {
+    return this.#checks.check(db, organizationId, request);
   }
 
-  /**
-   * Decides whether a run may start; writes nothing.
-   * @throws AppError `not_found` (workflow or version), `workflow_invalid`, `dispatch_failed` (a secret is missing),
-   * `payload_too_large` (the input is larger than the output of the trigger may be).
-   */
-  async check(db: Db, organizationId: string, request: RunRequest): Promise<CheckedRun> {
-    requireStorable(request.input);
-    const found = await this.#options.workflows.findVersion(
-      db,
-      organizationId,
-      request.workflowId,
-      request.version,
-    );
-    if (found === null) throw absenceOf(request);
-    const { isEmpty, errors, secrets, settings } = await this.#verdictOf(db, organizationId, found.versionId);
-    if (isEmpty || errors.length > 0) {
-      throw new AppError("workflow_invalid", {
-        message: isEmpty
-          ? "The workflow has no enabled block, so there is nothing to run."
-          : `The workflow has ${errors.length} validation ${errors.length === 1 ? "error" : "errors"}: ${errors[0]?.error}`,
-        details: { validation_errors: errors },
-      });
-    }
-    await this.#requireSecrets(db, organizationId, secrets);
-    const { versionId, version: workflowVersion } = found;
-    return { ...request, organizationId, versionId, workflowVersion, settings };
-  }
-
-  /** Asks the database only when a block needs a secret. */
-  async #requireSecrets(db: Db, organizationId: string, needed: readonly NeededSecret[]): Promise<void> {
-    if (needed.length === 0) return;
-    const names = [...new Set(needed.map(({ name }) => name))];
-    const missing = await this.#options.secrets.findMissing(db, organizationId, names);
-    const first = needed.find(({ name }) => missing.includes(name));
-    if (first === undefined) return;
-    throw new AppError("dispatch_failed", {
-      message:
-        `Block "${first.blockId}" (${first.blockType}) needs the secret ${first.name}, which this organization does ` +
-        `not have; set it with PUT /api/secrets/${first.name}. No run exists.`,
-    });
+  /** As `RunChecks.checkNewest`. */
+  checkNewest(db: Db, keys: readonly WorkflowKey[]): Promise<(Runnable | AppError)[]> {
+    return this.#checks.checkNewest(db, keys);
   }
 
   /**
@@ -265,14 +181,6 @@ export class RunService {
   }
 }
 
-/** The same for a workflow of another organization. */
-function absenceOf({ version }: RunRequest): AppError {
-  if (version === null) return new AppError("not_found");
-  return new AppError("not_found", {
-    message: `There is no such workflow with a version ${version}; GET /api/workflows/{id}/versions lists its versions.`,
-  });
-}
-
 function newRun(run: CheckedRun, id: string, now: Date): store.NewRun {
   const { workflowId, workflowVersion, versionId, input, trigger, idempotencyKey, createdBy, settings } = run;
   // What a failure starts starts nothing further when it fails itself.
@@ -299,14 +207,4 @@ function requireSameInput(first: { readonly id: string; readonly input: unknown 
   // The stored input has been through JSON, which knows no negative zero.
   if (isDeepStrictEqual(first.input, JSON.parse(JSON.stringify(input)))) return;
   throw new AppError("idempotency_key_reused", { details: { runId: first.id } });
-}
-
-/** The trigger's output is the input, so a larger one could only fail there. */
-function requireStorable(input: unknown): void {
-  const bytes = jsonBytes(input ?? {});
-  if (bytes <= MAX_OUTPUT_BYTES) return;
-  throw new AppError("payload_too_large", {
-    message: `The input of the run has ${bytes} bytes as JSON; ${MAX_OUTPUT_BYTES} are allowed. Send less of it.`,
-    details: { limitBytes: MAX_OUTPUT_BYTES },
-  });
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "../errors/app-error.js";
-import type { CheckedRun } from "../runs/service.js";
+import type { Runnable } from "../runs/run-checks.js";
 import type { StoredOccurrence } from "./occurrence-store.js";
 import { decideOverlap } from "./overlap.js";
 import type { OccurrenceKind, Outcome, OverlapPolicy, RunOutcome } from "./policies.js";
@@ -25,7 +25,7 @@ export interface Candidate {
 }
 
 /** Whether the schedule's workflow can run: what its run is pinned to, or why not. */
-export type Verdict = CheckedRun | AppError;
+export type Verdict = Runnable | AppError;
 
 /** What becomes of a candidate; `run` and `runId` are set when it starts one. */
 export interface Decision {
@@ -33,7 +33,7 @@ export interface Decision {
   readonly id: string;
   outcome: Outcome;
   reason: string | null;
-  run: CheckedRun | null;
+  run: Runnable | null;
   runId: string | null;
   awaitsRunId: string | null;
   cancels: readonly string[];

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Db, Transaction } from "../db/client.js";
 import { AppError } from "../errors/app-error.js";
-import type { CheckedRun, RunService } from "../runs/service.js";
+import type { RunService } from "../runs/service.js";
 import { type Candidate, type Decision, decide, type Progress, type Verdict } from "./decide-candidate.js";
 import * as store from "./occurrence-store.js";
 import type { Outcome } from "./policies.js";
@@ -44,7 +44,7 @@ export class Ledger {
 
   /**
    * Decides the candidates in their order and writes what becomes of each, with a number of statements that does not
-   * grow with theirs; workflows are looked up one by one. One whose instant is in the ledger already may be left out of
+   * grow with theirs. One whose instant is in the ledger already may be left out of
    * what this returns. Throws when the server could not do it: then nothing is written, and `defer` keeps the candidates.
    */
   async settle(tx: Transaction, all: readonly Candidate[]): Promise<Settled[]> {
@@ -117,23 +117,12 @@ export class Ledger {
   }
 
   /**
-   * What runs of the schedule's workflow are pinned to.
+   * Returns when the schedule's workflow can run.
    * @throws AppError `workflow_not_found`, `workflow_invalid`, `dispatch_failed` (a secret is missing).
    */
-  async requireRunnable(db: Db, { id, organizationId, workflowId }: FiringSchedule): Promise<CheckedRun> {
-    try {
-      return await this.#options.runs.check(db, organizationId, {
-        workflowId,
-        version: null,
-        input: {},
-        trigger: { kind: "schedule" },
-        idempotencyKey: null,
-        createdBy: id,
-      });
-    } catch (error) {
-      const isGone = error instanceof AppError && error.errorCode === "not_found";
-      throw isGone ? new AppError("workflow_not_found") : error;
-    }
+  async requireRunnable(db: Db, schedule: FiringSchedule): Promise<void> {
+    const [verdict] = await this.#judge(db, [schedule]);
+    if (verdict instanceof AppError) throw verdict;
   }
 
   /** Of several new instants of a schedule, one that had its turn before must not decide about the others. */
@@ -155,16 +144,19 @@ export class Ledger {
 
   /** A workflow that cannot run is an outcome of the instant, not a reason to try again. */
   async #check(db: Db, candidates: readonly Candidate[]): Promise<ReadonlyMap<string, Verdict>> {
-    const byWorkflow = new Map(candidates.map((candidate) => [workflowKeyOf(candidate.schedule), candidate]));
-    const checks = [...byWorkflow].map(async ([key, { schedule }]): Promise<[string, Verdict]> => {
-      try {
-        return [key, await this.requireRunnable(db, schedule)];
-      } catch (error) {
-        if (error instanceof AppError && !serverErrors.has(error.errorCode)) return [key, error];
-        throw error;
-      }
+    const byWorkflow = new Map(candidates.map(({ schedule }) => [workflowKeyOf(schedule), schedule]));
+    const keys = [...byWorkflow.keys()];
+    const verdicts = await this.#judge(db, [...byWorkflow.values()]);
+    return new Map(verdicts.map((verdict, index) => [keys[index] ?? "", verdict]));
+  }
+
+  async #judge(db: Db, schedules: readonly FiringSchedule[]): Promise<Verdict[]> {
+    const keys = schedules.map(({ organizationId, workflowId }) => ({ organizationId, workflowId }));
+    const verdicts = await this.#options.runs.checkNewest(db, keys);
+    return verdicts.map((verdict) => {
+      const isGone = verdict instanceof AppError && verdict.errorCode === "not_found";
+      return isGone ? new AppError("workflow_not_found") : verdict;
     });
-    return new Map(await Promise.all(checks));
   }
 
   async #readProgress(db: Db, candidates: readonly Candidate[]): Promise<Map<string, Progress>> {
@@ -223,7 +215,15 @@ export class Ledger {
         occurrenceId: id,
         ...(kind === "manual" ? { isManual: true } : {}),
       };
-      return [{ ...run, id: runId, input, trigger, createdBy: schedule.id, requestedBy }];
+      const request = {
+        version: null,
+        input,
+        trigger,
+        idempotencyKey: null,
+        createdBy: schedule.id,
+        requestedBy,
+      };
+      return [{ ...run, ...request, id: runId }];
     });
     if (runs.length > 0) await this.#options.runs.dispatchMany(tx, runs);
   }
@@ -243,8 +243,6 @@ export class Ledger {
     await store.promoteQueued(db, next);
   }
 }
-
-const serverErrors: ReadonlySet<string> = new Set(["internal_error", "unavailable"]);
 
 const keysOf = (candidates: readonly Candidate[]) =>
   candidates.map(({ schedule: { organizationId, id } }) => ({ organizationId, scheduleId: id }));

@@ -9,6 +9,8 @@ import { type SecretBox, UnreadableSecretError } from "./secret-box.js";
 import { isSecretName } from "./secret-name.js";
 import * as store from "./store.js";
 
+export type SecretKey = store.SecretKey;
+
 /** A secret as clients see it: without its value. */
 export type Secret = store.StoredSecret;
 
@@ -61,10 +63,9 @@ export class SecretService implements SealedValues {
     if (!isDeleted) throw new AppError("not_found");
   }
 
-  /** Those of the names that the organization has no secret for, in their order. One query. */
-  async findMissing(db: Db, organizationId: string, names: readonly string[]): Promise<string[]> {
-    const found = new Set(await store.findNames(db, organizationId, names));
-    return names.filter((name) => !found.has(name));
+  /** Those of the secrets, of any organizations, that do not exist. One query. */
+  findMissing(db: Db, keys: readonly SecretKey[]): Promise<SecretKey[]> {
+    return store.findMissing(db, keys);
   }
 
   /**

@@ -69,20 +69,25 @@ export async function findSecrets(
     .where(and(eq(secrets.organizationId, organizationId), inArray(secrets.name, [...names])));
 }
 
-/** Those of the names that exist. */
-export async function findNames(db: Db, organizationId: string, names: readonly string[]): Promise<string[]> {
-  const rows = await db
-    .select({ name: secrets.name })
-    .from(secrets)
-    .where(and(eq(secrets.organizationId, organizationId), inArray(secrets.name, [...names])));
-  return rows.map(({ name }) => name);
+/** Names a secret of any organization. */
+export interface SecretKey {
+  readonly organizationId: string;
+  readonly name: string;
+}
+
+/** Those of the secrets that do not exist, each once. */
+export async function findMissing(db: Db, keys: readonly SecretKey[]): Promise<SecretKey[]> {
+  const rows = await db.execute<{ organizationId: string; name: string }>(sql`
+    select distinct wanted."organizationId" as organization_id, wanted.name
+    from json_to_recordset(${JSON.stringify(keys)}::text::json) as wanted ("organizationId" text, name text)
+    where not exists (
+      select from ${secrets} as secret
+      where secret.organization_id = wanted."organizationId" and secret.name = wanted.name)`);
+  return [...rows];
 }
 
 /** A sealed value of any organization. */
-export type OwnedSecret = SealedSecret & { readonly organizationId: string; readonly name: string };
-
-/** Where a secret stands in the order of `claimSealedUnder`. */
-export type SecretPosition = Pick<OwnedSecret, "organizationId" | "name">;
+export type OwnedSecret = SealedSecret & SecretKey;
 
 /**
  * Takes the next secrets of any organization that are sealed under the given keys, by organization and name, under
@@ -91,7 +96,7 @@ export type SecretPosition = Pick<OwnedSecret, "organizationId" | "name">;
 export async function claimSealedUnder(
   db: Db,
   keyIds: readonly string[],
-  { after, limit }: { readonly after: SecretPosition; readonly limit: number },
+  { after, limit }: { readonly after: SecretKey; readonly limit: number },
 ): Promise<OwnedSecret[]> {
   const { organizationId, name, keyId, sealed } = secrets;
   const isLater = sql`(${organizationId}, ${name}) > (${after.organizationId}, ${after.name})`;

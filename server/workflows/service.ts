@@ -193,6 +193,16 @@ export class WorkflowService {
     return versions.findVersion(db, organizationId, id, version);
   }
 
+  /** The newest versions of those of the workflows, of any organizations, that are there. */
+  findNewest(db: Db, keys: readonly versions.WorkflowKey[]) {
+    return versions.findNewest(db, keys);
+  }
+
+  /** The documents of versions of any organizations by the version's own id, also of removed workflows. */
+  findDocuments(db: Db, keys: readonly versions.VersionKey[]) {
+    return versions.findDocuments(db, keys);
+  }
+
   /** The document of a version by the version's own id, also of a removed workflow, or null. */
   findDocument(db: Db, organizationId: string, versionId: string): Promise<WorkflowDocument | null> {
     return versions.findDocument(db, organizationId, versionId);

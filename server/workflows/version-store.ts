@@ -50,6 +50,50 @@ export async function findVersion(
   return row ?? null;
 }
 
+/** Names a workflow of any organization. */
+export interface WorkflowKey {
+  readonly organizationId: string;
+  readonly workflowId: string;
+}
+
+/** Names a version of any organization by its own id. */
+export interface VersionKey {
+  readonly organizationId: string;
+  readonly versionId: string;
+}
+
+/** The newest versions of those of the workflows that are there. */
+export async function findNewest(
+  db: Db,
+  keys: readonly WorkflowKey[],
+): Promise<(WorkflowKey & VersionKey & { readonly version: number })[]> {
+  const { id, organizationId, version, versionId } = workflows;
+  return db
+    .select({ workflowId: id, organizationId, version, versionId })
+    .from(workflows)
+    .innerJoin(
+      sql`json_to_recordset(${JSON.stringify(keys)}::text::json) as wanted ("organizationId" text, "workflowId" uuid)`,
+      sql`${organizationId} = wanted."organizationId" and ${id} = wanted."workflowId"`,
+    )
+    .where(isNull(workflows.removedAt));
+}
+
+/** The documents of versions by the version's own id, also of removed workflows. */
+export async function findDocuments(
+  db: Db,
+  keys: readonly VersionKey[],
+): Promise<ReadonlyMap<string, WorkflowDocument>> {
+  const { id, organizationId, document } = workflowVersions;
+  const rows = await db
+    .select({ id, document })
+    .from(workflowVersions)
+    .innerJoin(
+      sql`json_to_recordset(${JSON.stringify(keys)}::text::json) as wanted ("organizationId" text, "versionId" uuid)`,
+      sql`${organizationId} = wanted."organizationId" and ${id} = wanted."versionId"`,
+    );
+  return new Map(rows.map((row) => [row.id, row.document]));
+}
+
 /** The document of a version by the version's own id, also of a removed workflow, or null. */
 export async function findDocument(
   db: Db,
