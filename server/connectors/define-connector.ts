@@ -1,6 +1,8 @@
 import { z } from "zod";
 import type { RetryPolicy } from "../workflows/document.js";
 
+export { BlockError } from "./block-error.js";
+
 /** `{field: value}` with JSON values. */
 export type JsonObject = Record<string, unknown>;
 
@@ -37,34 +39,6 @@ export interface AwaitContext extends BlockContext {
   readonly startedBy: string;
   /** Names this wait: `engine.wake` with it makes the run go on. One per attempt. */
   readonly wakeKey: string;
-}
-
-/**
- * A failure that says whether another attempt can help. Thrown values of any other class count as retryable with
- * code `block_failed`. `message` is shown to users: it must hold no secret.
- */
-export class BlockError extends Error {
-  /** Holds for errors of another copy of this package too, which a connector module may have loaded. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return value instanceof Error && value.name === "BlockError" && "isRetryable" in value;
-  }
-
-  readonly code: string;
-  readonly isRetryable: boolean;
-  /** Earliest next attempt, in milliseconds from now, when the far side asked for one. */
-  readonly retryAfterMs: number | null;
-
-  constructor(
-    code: string,
-    message: string,
-    options: { isRetryable?: boolean; retryAfterMs?: number | null } = {},
-  ) {
-    super(message);
-    this.name = "BlockError";
-    this.code = code;
-    this.isRetryable = options.isRetryable ?? false;
-    this.retryAfterMs = options.retryAfterMs ?? null;
-  }
 }
 
 /** `pure` may be repeated and folded; `idempotent` may be repeated; `unsafe` must not run twice by itself. */

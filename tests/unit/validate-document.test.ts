@@ -188,7 +188,7 @@ describe("the list of errors", () => {
 describe("the parameters of built-in blocks", () => {
   const builtIn = createCatalogue([
     emailConnector(() => true),
-    postgresQueryConnector(() => true),
+    postgresQueryConnector({ allowsPrivate: true }),
     runWorkflow({ start: async () => undefined, find: async () => null }),
   ]);
   const check = (type: string, params: Block["params"], variables: WorkflowDocument["variables"] = {}) =>
