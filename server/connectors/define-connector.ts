@@ -60,6 +60,16 @@ export interface ConnectorFacts<
   readonly examples: readonly { readonly title: string; readonly params: JsonObject }[];
   /** Absent: every connection that starts at the block is taken when it completes. */
   readonly exits?: Exits;
+  /** What an attempt would refuse, for those who edit; the attempt itself goes on to refuse it. */
+  readonly checks?: readonly ParamCheck[];
+}
+
+/** A rule that is checked when a workflow is edited, as far as its parameters hold no template. */
+export interface ParamCheck {
+  /** The parameters that `refuse` looks at, first the one to blame. */
+  readonly of: readonly [string, ...string[]];
+  /** Gets them parsed by the schema. Throws `BlockError` with a message that starts with the parameter and says what to do. */
+  refuse(params: JsonObject): void;
 }
 
 /** Named exits of a block: a connection with one of them as `sourceHandle` is taken only when the output says so. */
@@ -131,6 +141,7 @@ export interface ConnectorDefinition<Params extends z.ZodObject, Outputs extends
   readonly timeoutMs?: number;
   readonly examples?: readonly { readonly title: string; readonly params: JsonObject }[];
   readonly exits?: Exits;
+  readonly checks?: readonly ParamCheck[];
 }
 
 /** Longest time an attempt may take when neither block nor connector says otherwise, in milliseconds. */
@@ -163,6 +174,7 @@ export function defineConnector<Params extends z.ZodObject, Outputs extends z.Zo
     outputs: definition.outputs,
     examples: definition.examples ?? [],
     ...(definition.exits === undefined ? {} : { exits: definition.exits }),
+    ...(definition.checks === undefined ? {} : { checks: definition.checks }),
     run: async (params, context) => definition.run(params as z.output<Params>, context),
   };
 }

@@ -98,6 +98,12 @@ export function postgresQueryConnector(options: { readonly allowsPrivate: boolea
         },
       },
     ],
+    checks: [
+      {
+        of: ["connectionUrl"],
+        refuse: ({ connectionUrl }) => void parsePostgresUrl(String(connectionUrl)),
+      },
+    ],
     run: (params, context) => runQuery(params, context, { ...options, turns }),
   });
 }
