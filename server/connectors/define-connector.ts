@@ -1,6 +1,8 @@
 import { z } from "zod";
 import type { RetryPolicy } from "../workflows/document.js";
 
+export { BlockError } from "./block-error.js";
+
 /** `{field: value}` with JSON values. */
 export type JsonObject = Record<string, unknown>;
 
@@ -39,34 +41,6 @@ export interface AwaitContext extends BlockContext {
   readonly wakeKey: string;
 }
 
-/**
- * A failure that says whether another attempt can help. Thrown values of any other class count as retryable with
- * code `block_failed`. `message` is shown to users: it must hold no secret.
- */
-export class BlockError extends Error {
-  /** Holds for errors of another copy of this package too, which a connector module may have loaded. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return value instanceof Error && value.name === "BlockError" && "isRetryable" in value;
-  }
-
-  readonly code: string;
-  readonly isRetryable: boolean;
-  /** Earliest next attempt, in milliseconds from now, when the far side asked for one. */
-  readonly retryAfterMs: number | null;
-
-  constructor(
-    code: string,
-    message: string,
-    options: { isRetryable?: boolean; retryAfterMs?: number | null } = {},
-  ) {
-    super(message);
-    this.name = "BlockError";
-    this.code = code;
-    this.isRetryable = options.isRetryable ?? false;
-    this.retryAfterMs = options.retryAfterMs ?? null;
-  }
-}
-
 /** `pure` may be repeated and folded; `idempotent` may be repeated; `unsafe` must not run twice by itself. */
 export type Effect = "pure" | "idempotent" | "unsafe";
 
@@ -86,6 +60,16 @@ export interface ConnectorFacts<
   readonly examples: readonly { readonly title: string; readonly params: JsonObject }[];
   /** Absent: every connection that starts at the block is taken when it completes. */
   readonly exits?: Exits;
+  /** What an attempt would refuse, for those who edit; the attempt itself goes on to refuse it. */
+  readonly checks?: readonly ParamCheck[];
+}
+
+/** A rule that is checked when a workflow is edited, as far as its parameters hold no template. */
+export interface ParamCheck {
+  /** The parameters that `refuse` looks at, first the one to blame. */
+  readonly of: readonly [string, ...string[]];
+  /** Gets them parsed by the schema. Throws `BlockError` with a message that starts with the parameter and says what to do. */
+  refuse(params: JsonObject): void;
 }
 
 /** Named exits of a block: a connection with one of them as `sourceHandle` is taken only when the output says so. */
@@ -157,6 +141,7 @@ export interface ConnectorDefinition<Params extends z.ZodObject, Outputs extends
   readonly timeoutMs?: number;
   readonly examples?: readonly { readonly title: string; readonly params: JsonObject }[];
   readonly exits?: Exits;
+  readonly checks?: readonly ParamCheck[];
 }
 
 /** Longest time an attempt may take when neither block nor connector says otherwise, in milliseconds. */
@@ -189,6 +174,7 @@ export function defineConnector<Params extends z.ZodObject, Outputs extends z.Zo
     outputs: definition.outputs,
     examples: definition.examples ?? [],
     ...(definition.exits === undefined ? {} : { exits: definition.exits }),
+    ...(definition.checks === undefined ? {} : { checks: definition.checks }),
     run: async (params, context) => definition.run(params as z.output<Params>, context),
   };
 }

@@ -12,5 +12,6 @@ export {
   hidden,
   type JsonObject,
   literal,
+  type ParamCheck,
   secret,
 } from "./define-connector.js";

@@ -25,6 +25,7 @@ const Shape = z.object({
   outputs: z.instanceof(z.ZodObject),
   examples: z.array(z.object({ title: z.string(), params: z.record(z.string(), z.unknown()) })),
   exits: z.object({ of: method, taken: method }).optional(),
+  checks: z.array(z.object({ of: z.array(z.string()).min(1), refuse: method })).optional(),
   run: method,
 });
 

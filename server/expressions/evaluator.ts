@@ -1,8 +1,7 @@
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { BlockError } from "../connectors/define-connector.js";
+import { endOf, startProcess } from "../processes/start-process.js";
 import { type Evaluation, type EvaluationResult, tookTooLong } from "./evaluate-expression.js";
 import type { EvaluatorMessage } from "./evaluator-process.js";
 
@@ -18,10 +17,7 @@ interface Death {
   readonly signal: NodeJS.Signals | null;
 }
 
-/**
- * One process that evaluates one expression at a time; it starts when it is needed and ends when it is idle. A process
- * and not a thread: when the memory of a thread ends inside of native code, it takes the whole server with it.
- */
+/** One process that evaluates one expression at a time; it starts when it is needed and ends when it is idle. */
 export class Evaluator {
   #child: ChildProcess | null = null;
   #hear: (said: EvaluatorMessage | Death) => void = () => undefined;
@@ -66,22 +62,10 @@ export class Evaluator {
 
   async #start(): Promise<ChildProcess> {
     if (this.#isClosed) throw stopped();
-    // Beside this file lies the program as it was built or, when nothing is built, its source, which tsx loads.
-    const extension = path.extname(fileURLToPath(import.meta.url));
-    const child = fork(new URL(`./evaluator-process${extension}`, import.meta.url), {
-      env: {},
-      execArgv: [
-        ...(extension === ".ts" ? ["--import", "tsx"] : []),
-        `--max-old-space-size=${MAX_HEAP_MB}`,
-        "--disable-proto=delete",
-        "--disallow-code-generation-from-strings",
-      ],
-      stdio: ["ignore", "ignore", "ignore", "ipc"],
-    });
+    const child = startProcess(new URL("./evaluator-process", import.meta.url), MAX_HEAP_MB);
     this.#child = child;
     child.on("message", (said: EvaluatorMessage) => this.#hear(said));
-    child.on("error", () => this.#forget(child, null));
-    child.on("exit", (_code, signal) => this.#forget(child, signal));
+    void endOf(child).then((signal) => this.#forget(child, signal));
     const limit = end(child, START_MS);
     const said = await this.#next();
     clearTimeout(limit.timer);

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type Exits, marksOf } from "../connectors/define-connector.js";
+import { type Exits, marksOf, type ParamCheck } from "../connectors/define-connector.js";
 
 /** What the edit loop and validation know of a block type. */
 export interface BlockType {
@@ -11,6 +11,7 @@ export interface BlockType {
   readonly hasOpenOutputs: boolean;
   /** The handles that connections from such a block may have; absent: any. */
   readonly exits?: Exits;
+  readonly checks?: readonly ParamCheck[];
 }
 
 /** The registered block types; the catalogue of connectors implements it. */

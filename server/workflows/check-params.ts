@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { BlockError } from "../connectors/block-error.js";
 import { type BlockType, parameterUse } from "./block-types.js";
 import { asksForText, describeIssue } from "./schema-issue.js";
 import { kindOf, type ValueKind, type ValueKinds } from "./value-kind.js";
@@ -58,6 +59,25 @@ export function checkParams(
     for (const template of blamed) if (!again.has(template)) blamed.delete(template);
   }
   return problems.filter(({ template }) => template === null || blamed.has(template));
+}
+
+/** What the type's own rules refuse, each with the parameter to blame; none is asked about a parameter of `open`. */
+export function* refusedParams(
+  type: BlockType,
+  params: Readonly<Record<string, unknown>>,
+  open: ReadonlySet<string>,
+): Generator<{ readonly field: string; readonly error: string }> {
+  for (const { of, refuse } of type.checks ?? []) {
+    if (of.some((name) => open.has(name))) continue;
+    try {
+      const parsed = of.map((name) => [name, type.params.shape[name]?.safeParse(params[name])] as const);
+      if (parsed.some(([, result]) => result?.success !== true)) continue;
+      refuse(Object.fromEntries(parsed.map(([name, result]) => [name, result?.data])));
+    } catch (error) {
+      // Whatever else a rule throws says nothing of the parameters; the run itself will tell.
+      if (error instanceof BlockError) yield { field: of[0], error: error.message };
+    }
+  }
 }
 
 function plantTree(templates: readonly TemplateValue[]): TemplateTree {

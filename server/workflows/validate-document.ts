@@ -8,7 +8,7 @@ import {
 } from "./block-types.js";
 import { checkConnections } from "./check-connections.js";
 import { checkLoops } from "./check-loops.js";
-import { checkParams, type ParamProblem, type TemplateValue } from "./check-params.js";
+import { checkParams, type ParamProblem, refusedParams, type TemplateValue } from "./check-params.js";
 import { checkSettings } from "./check-settings.js";
 import { checkSteps, type StepsOf } from "./check-steps.js";
 import type { Block, WorkflowDocument } from "./document.js";
@@ -105,7 +105,16 @@ function* checkBlock(
       };
     }
   }
-  for (const problem of checkParams(type, block.params, templates)) yield paramError(block, type, problem);
+  const problems = checkParams(type, block.params, templates);
+  for (const problem of problems) yield paramError(block, type, problem);
+  const open = new Set([...templates, ...problems].map(({ path }) => String(path[0])));
+  for (const { field, error } of refusedParams(type, block.params, open)) {
+    yield {
+      ...errorAt(block, "invalid_param", error),
+      field,
+      ...shownValue(type, [field], block.params[field]),
+    };
+  }
 }
 
 /** Reads a text as what it is at its place: an expression, a text for itself or a template. */
@@ -150,7 +159,7 @@ function paramError(
 ): ValidationError {
   const field = excerpt(fieldName(path), 200);
   const value = valueAt(block.params, path);
-  const shown = parameterUse(type, String(path[0])) === "plain" ? shortValue(value) : {};
+  const shown = shownValue(type, path, value);
   if (template !== null) {
     const kinds = template.kinds === "any" ? "unknown" : template.kinds.join(" or ");
     const remedy = wantsText ? `use another output, or ${TEXT_REMEDY}` : "use another output";
@@ -184,7 +193,13 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   );
 }
 
-function shortValue(value: unknown): { value?: string | number | boolean | null } {
+/** The value where it is short and no secret. */
+function shownValue(
+  type: BlockType,
+  path: readonly PropertyKey[],
+  value: unknown,
+): { value?: string | number | boolean | null } {
+  if (parameterUse(type, String(path[0])) !== "plain") return {};
   if (typeof value === "string") return { value: excerpt(value) };
   return typeof value === "number" || typeof value === "boolean" || value === null ? { value } : {};
 }

@@ -1,13 +1,12 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { isPublicAddress } from "../../server/connectors/builtin/address-guard.js";
 import { postgresQueryConnector } from "../../server/connectors/builtin/postgres-query.js";
 import type { JsonObject } from "../../server/connectors/define-connector.js";
 import { blockFailure, runBlock } from "../support/block-context.js";
 import { waitFor } from "../support/client.js";
 import { createTestDatabase, type TestDatabase } from "../support/database.js";
 
-const connector = postgresQueryConnector(() => true);
+const connector = postgresQueryConnector({ allowsPrivate: true });
 const ROLE = "postgres_query_reader";
 const PASSWORD = "p@ss/word:with signs";
 
@@ -195,8 +194,41 @@ describe("the postgres_query block", () => {
     expect(await run("select n from generate_series(1, 200) n")).toMatchObject({ rowCount: 200 });
   });
 
+  it("takes no more than 1 MiB of rows, and changes nothing then", async () => {
+    expect(await run("select repeat('x', 1048000) as text")).toMatchObject({ rowCount: 1 });
+    const tooMuch = { code: "output_too_large", isRetryable: false };
+    expect(await fail("select repeat('x', 1000000) from generate_series(1, 10000)")).toMatchObject(tooMuch);
+    expect(
+      await fail("update people set name = 'M' returning repeat('x', 1000000)", { readOnly: false }),
+    ).toMatchObject(tooMuch);
+    await waitFor(sessions, (rows) => rows.length === 0);
+    expect(await sql`select name from people order by id`).toEqual([{ name: "Ada" }, { name: "Grace" }]);
+  });
+
+  it("says what the database says of its COMMIT", async () => {
+    await sql.unsafe(`
+      create table places (place int unique deferrable initially deferred);
+      grant insert on places to ${ROLE};`);
+    const twice = "insert into places values (1), (1)";
+    expect(await fail(twice, { readOnly: false })).toMatchObject({
+      code: "postgres_23505",
+      isRetryable: false,
+    });
+    expect(await sql`select from places`).toHaveLength(0);
+  });
+
+  it("refuses to copy from or to a client that is not there", async () => {
+    for (const query of ["copy people to stdout", "copy people from stdin"]) {
+      expect(await fail(query, { readOnly: false })).toMatchObject({
+        code: "postgres_0A000",
+        isRetryable: false,
+      });
+    }
+    await waitFor(sessions, (rows) => rows.length === 0);
+  });
+
   it("ends a statement in the database when its time is up", async () => {
-    expect(await fail("select pg_sleep(60)", { timeoutMs: 200 })).toMatchObject({
+    expect(await fail("select pg_sleep(60)", { timeoutMs: 2_000 })).toMatchObject({
       code: "postgres_timeout",
       isRetryable: true,
     });
@@ -257,7 +289,7 @@ describe("the postgres_query block", () => {
   });
 
   it("goes to public addresses only, unless the server allows private ones", async () => {
-    const guarded = postgresQueryConnector(isPublicAddress);
+    const guarded = postgresQueryConnector({ allowsPrivate: false });
     for (const host of ["127.0.0.1", "localhost", "[::1]", "192.168.0.1", "[::ffff:10.0.0.1]"]) {
       const url = `postgres://reader:word@${host}/${ROLE}?host=93.184.216.34&hostaddr=93.184.216.34`;
       expect(await blockFailure(guarded, { connectionUrl: url, query: "select 1" })).toMatchObject({

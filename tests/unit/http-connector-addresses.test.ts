@@ -1,11 +1,12 @@
 import { once } from "node:events";
 import type { RequestListener } from "node:http";
 import { type AddressInfo, createServer } from "node:net";
-import { type Agent, Headers, type HeadersInit, MockAgent } from "undici";
+import { type Agent, fetch, Headers, type HeadersInit, MockAgent } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
 import { isPublicAddress, openGuardedSocket } from "../../server/connectors/builtin/address-guard.js";
 import { guardedAgent } from "../../server/connectors/builtin/guarded-agent.js";
 import { httpConnector } from "../../server/connectors/builtin/http.js";
+import { isOtherPort } from "../../server/connectors/builtin/http-ports.js";
 import { closeServers, type Echo, echo, failure, send, serve } from "../support/http-block.js";
 
 afterEach(closeServers);
@@ -171,6 +172,22 @@ describe("an address whose port is not for HTTP", () => {
       expect(error.message).toMatch(
         /^url: http:\/\/127\.0\.0\.1:(25|4190|6667|6000) has a port .*use an address/,
       );
+    }
+  });
+});
+
+describe("the ports that are not for HTTP", () => {
+  it("are those that fetch refuses", async () => {
+    const agent = new MockAgent();
+    agent.disableNetConnect();
+    const isRefusedByFetch = async (port: number) => {
+      const error = await fetch(`http://127.0.0.1:${port}/`, { dispatcher: agent }).catch((reason) => reason);
+      return error.cause.message === "bad port";
+    };
+    // None is higher.
+    for (let port = 1; port <= 10_100; port += 1) {
+      const isOther = isOtherPort(new URL(`https://127.0.0.1:${port}/`));
+      if (isOther !== (await isRefusedByFetch(port))) expect.fail(`They differ at port ${port}.`);
     }
   });
 });

@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { emailConnector } from "../../server/connectors/builtin/email.js";
+import { guardedAgent } from "../../server/connectors/builtin/guarded-agent.js";
+import { httpConnector } from "../../server/connectors/builtin/http.js";
 import { postgresQueryConnector } from "../../server/connectors/builtin/postgres-query.js";
 import { runWorkflow } from "../../server/connectors/builtin/run-workflow.js";
+import { waitDuration } from "../../server/connectors/builtin/wait-duration.js";
 import { createCatalogue } from "../../server/connectors/catalogue.js";
 import type { BlockType } from "../../server/workflows/block-types.js";
 import type { Block, Connection, WorkflowDocument } from "../../server/workflows/document.js";
@@ -188,7 +191,9 @@ describe("the list of errors", () => {
 describe("the parameters of built-in blocks", () => {
   const builtIn = createCatalogue([
     emailConnector(() => true),
-    postgresQueryConnector(() => true),
+    httpConnector(guardedAgent(() => true)),
+    postgresQueryConnector({ allowsPrivate: true }),
+    waitDuration,
     runWorkflow({ start: async () => undefined, find: async () => null }),
   ]);
   const check = (type: string, params: Block["params"], variables: WorkflowDocument["variables"] = {}) =>
@@ -218,5 +223,55 @@ describe("the parameters of built-in blocks", () => {
     expect(check("postgres_query", { connectionUrl, query: " ; -- nothing" })).toEqual([
       "invalid_param query: query: must hold a statement, not only spaces, semicolons and comments; set it by an update.",
     ]);
+  });
+
+  it.each([
+    [
+      "http",
+      { url: "https://example.com", body: { a: 1 } },
+      "body",
+      /GET cannot carry a body; remove it or choose/,
+    ],
+    ["http", { url: "https://example.com", method: "HEAD", body: "" }, "body", /HEAD cannot carry a body/],
+    ["http", { url: "https://ada:word@example.com/" }, "url", /user name or password; send them in the auth/],
+    ["http", { url: "https://example.com:25/" }, "url", /port that belongs to another protocol.*; use/],
+    [
+      "http",
+      { url: "https://example.com", headers: { "bad name": "x" } },
+      "headers",
+      /"bad name".*remove them/,
+    ],
+    ["wait_duration", { duration: 53, unit: "w" }, "duration", /53 w is longer than one year; wait 365 days/],
+    [
+      "postgres_query",
+      { connectionUrl: "postgres://db/data", query: "select 1" },
+      "connectionUrl",
+      /names no user; write postgres:\/\/user:password@host/,
+    ],
+  ] satisfies [string, Block["params"], string, RegExp][])(
+    "of %s are refused when an attempt would refuse them: %j",
+    (type, params, field, error) => {
+      const found = validate(documentOf({ blocks: [{ id: "use", type, params }] }), builtIn);
+      expect(found).toMatchObject([{ code: "invalid_param", field }]);
+      expect(found[0]?.error).toMatch(new RegExp(`^${field}: .*${error.source}`));
+      expect(JSON.stringify(found)).not.toContain("word@example");
+    },
+  );
+
+  it("are left to the attempt where they hold a template, and fine where an attempt takes them", () => {
+    const variables = { x: "x" };
+    for (const [type, params] of [
+      ["http", { url: "https://example.com", body: "{{vars.x}}" }],
+      ["http", { url: "https://example.com", method: "{{vars.x}}", body: { a: 1 } }],
+      ["http", { url: "https://ada:{{vars.x}}@example.com/" }],
+      ["http", { url: "https://example.com", headers: { "bad name": "{{vars.x}}" } }],
+      ["http", { url: "https://example.com:8443", method: "POST", headers: { a: 1 }, body: { a: 1 } }],
+      ["http", { url: "https://example.com", body: null }],
+      ["wait_duration", { duration: 53, unit: "{{vars.x}}" }],
+      ["wait_duration", { duration: 52, unit: "w" }],
+      ["postgres_query", { connectionUrl: "postgres://{{vars.x}}/data", query: "select 1" }],
+    ] satisfies [string, Block["params"]][]) {
+      expect(check(type, params, variables), JSON.stringify(params)).toEqual([]);
+    }
   });
 });

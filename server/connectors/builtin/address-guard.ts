@@ -1,7 +1,7 @@
 import { lookup } from "node:dns";
 import { connect, isIP, type LookupFunction, type Socket } from "node:net";
 import ipaddr from "ipaddr.js";
-import { BlockError } from "../define-connector.js";
+import { BlockError } from "../block-error.js";
 
 /** Azure answers its virtual machines here, on an address that looks public. */
 const AZURE_WIRE_SERVER = "168.63.129.16";
@@ -23,6 +23,11 @@ export function isPublicAddress(address: string): boolean {
   if (parsed.range() !== "unicast" || parsed.toString() === AZURE_WIRE_SERVER) return false;
   // What is assigned to the public in IPv6; the rest holds, among others, the old ::/96 forms of IPv4 addresses.
   return parsed.kind() === "ipv4" || parsed.match(ipaddr.parseCIDR("2000::/3"));
+}
+
+/** Public addresses, or every address where `allowsPrivate` says so. */
+export function addressRule(allowsPrivate: boolean): AddressRule {
+  return allowsPrivate ? () => true : isPublicAddress;
 }
 
 /** Resolves a name as the system does; one address that is not allowed refuses the name. */

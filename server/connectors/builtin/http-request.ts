@@ -1,5 +1,6 @@
 import { type Agent, fetch, Headers, type Response } from "undici";
 import { BlockError } from "../define-connector.js";
+import { isOtherPort } from "./http-ports.js";
 
 /** Most redirects that are followed. */
 const MAX_REDIRECTS = 5;
@@ -31,7 +32,15 @@ export async function sendRequest(
 ): Promise<Response> {
   let hop = request;
   for (let redirects = 0; ; redirects += 1) {
-    const response = await sendHop(hop, agent, signal);
+    const { url, method, headers, body } = hop;
+    const response = await fetch(url, {
+      method,
+      headers,
+      body,
+      dispatcher: agent,
+      redirect: "manual",
+      signal,
+    });
     const location = isRedirect(response.status) ? response.headers.get("location") : null;
     if (location === null) return response;
     await response.body?.cancel();
@@ -45,28 +54,10 @@ export async function sendRequest(
   }
 }
 
-async function sendHop(
-  { url, method, headers, body }: HttpRequest,
-  agent: Agent,
-  signal: AbortSignal,
-): Promise<Response> {
-  try {
-    return await fetch(url, { method, headers, body, dispatcher: agent, redirect: "manual", signal });
-  } catch (error) {
-    // The ports of https://fetch.spec.whatwg.org/#port-blocking, which undici keeps to itself.
-    const isBadPort =
-      error instanceof Error && error.cause instanceof Error && error.cause.message === "bad port";
-    if (!isBadPort) throw error;
-    throw new BlockError(
-      "http_invalid_url",
-      `url: ${url.origin} has a port that belongs to another protocol than HTTP; use an address with another port.`,
-    );
-  }
-}
-
 /**
  * The address of a hop.
- * @throws BlockError `http_invalid_url` when it is no http or https address or holds a user name or password.
+ * @throws BlockError `http_invalid_url` when it is no http or https address, holds a user name or password or has the
+ * port of another protocol.
  */
 export function parseUrl(text: string, base?: URL): URL {
   const url = URL.canParse(text, base?.href) ? new URL(text, base) : null;
@@ -78,6 +69,12 @@ export function parseUrl(text: string, base?: URL): URL {
     throw new BlockError(
       "http_invalid_url",
       `url: ${url.origin} comes with a user name or password; send them in the authorization header instead.`,
+    );
+  }
+  if (isOtherPort(url)) {
+    throw new BlockError(
+      "http_invalid_url",
+      `url: ${url.origin} has a port that belongs to another protocol than HTTP; use an address with another port.`,
     );
   }
   return url;

@@ -74,6 +74,11 @@ export function httpConnector(agent: Agent): ComputeConnector {
         },
       },
     ],
+    checks: [
+      { of: ["url"], refuse: ({ url }) => void parseUrl(String(url)) },
+      { of: ["headers"], refuse: ({ headers }) => void toHeaders(headers as Params["headers"]) },
+      { of: ["body", "method"], refuse: ({ body, method }) => checkBody(body, String(method)) },
+    ],
     run: (params, context) => exchange(params, context, agent),
   });
 }
@@ -108,27 +113,30 @@ async function exchange(
 
 function toRequest(params: Params, idempotencyKey: string): HttpRequest {
   const url = parseUrl(params.url);
-  const headers = toHeaders(params.headers ?? {});
+  const headers = toHeaders(params.headers);
   if (!headers.has("user-agent")) headers.set("user-agent", "flowkeep");
   if (params.method !== "GET" && !headers.has("idempotency-key"))
     headers.set("idempotency-key", idempotencyKey);
+  checkBody(params.body, params.method);
   if (params.body === undefined || params.body === null)
     return { url, method: params.method, headers, body: null };
-  if (params.method === "GET" || params.method === "HEAD") {
-    throw new BlockError(
-      "http_invalid_body",
-      `body: ${params.method} cannot carry a body; remove it or choose another method.`,
-    );
-  }
   const isText = typeof params.body === "string";
   if (!isText && !headers.has("content-type")) headers.set("content-type", "application/json");
   const body = isText ? String(params.body) : JSON.stringify(params.body);
   return { url, method: params.method, headers, body };
 }
 
-function toHeaders(values: Readonly<Record<string, string | number | boolean>>): Headers {
+function checkBody(body: unknown, method: string): void {
+  if (body === undefined || body === null || (method !== "GET" && method !== "HEAD")) return;
+  throw new BlockError(
+    "http_invalid_body",
+    `body: ${method} cannot carry a body; remove it or choose another method.`,
+  );
+}
+
+function toHeaders(values: Params["headers"]): Headers {
   const headers = new Headers();
-  for (const [name, value] of Object.entries(values)) {
+  for (const [name, value] of Object.entries(values ?? {})) {
     try {
       headers.set(name, String(value));
     } catch {

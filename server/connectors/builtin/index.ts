@@ -2,7 +2,7 @@ import type { ApprovalService } from "../../approvals/service.js";
 import type { ChildRuns } from "../../runs/child-runs.js";
 import type { SignalService } from "../../signals/service.js";
 import type { Connector } from "../define-connector.js";
-import { type AddressRule, isPublicAddress } from "./address-guard.js";
+import { addressRule } from "./address-guard.js";
 import { condition } from "./condition.js";
 import { emailConnector } from "./email.js";
 import { forEach } from "./for-each.js";
@@ -23,7 +23,7 @@ export function builtinConnectors(options: {
   readonly httpAllowPrivate: boolean;
   readonly slackApiUrl: string;
 }): readonly Connector[] {
-  const isAllowed: AddressRule = options.httpAllowPrivate ? () => true : isPublicAddress;
+  const isAllowed = addressRule(options.httpAllowPrivate);
   return [
     triggerWebhook,
     transform,
@@ -32,7 +32,7 @@ export function builtinConnectors(options: {
     httpConnector(guardedAgent(isAllowed)),
     slackConnector(options.slackApiUrl),
     emailConnector(isAllowed),
-    postgresQueryConnector(isAllowed),
+    postgresQueryConnector({ allowsPrivate: options.httpAllowPrivate }),
     waitDuration,
     waitUntil,
   ];

@@ -1,15 +1,15 @@
-import type { PostgresError } from "postgres";
 import { BlockError } from "../define-connector.js";
+import { type AttemptFailure, type AttemptPhase, MAX_HEAP_MB } from "./postgres-attempt.js";
+import type { PostgresRefusal } from "./postgres-process.js";
 import type { PostgresTarget } from "./postgres-url.js";
 
-/** What is known of the attempt that failed. */
+/** What was asked of the attempt that failed. */
 export interface QueryFacts {
+  readonly target: Pick<PostgresTarget, "host" | "port" | "ssl">;
   readonly readOnly: boolean;
   readonly timeoutMs: number;
   /** Its own time was up. */
   readonly timedOut: boolean;
-  /** The statement was sent, so that it may have had its effect. */
-  readonly isSent: boolean;
 }
 
 const QUERY_CANCELED = "57014";
@@ -21,43 +21,60 @@ const PROTOCOL_VIOLATION = "08P01";
  */
 const RETRYABLE = /^(?:08...|40001|40P01|53...|57P0[1-3]|55P03)$/;
 
-/** What the database said of a statement, without its data; its transaction was rolled back. */
-export function statementFailure(error: PostgresError, facts: QueryFacts): BlockError {
-  if (error.code === QUERY_CANCELED) return timeoutFailure(facts);
-  // Of a statement that is out it is the number of values; before, a pooler says so that has no connection to give.
-  if (error.code === PROTOCOL_VIOLATION && facts.isSent) {
-    return new BlockError(
-      `postgres_${PROTOCOL_VIOLATION}`,
-      `values: give exactly one for each of $1, $2 … in the query (${error.message}).`,
-    );
+/** Classes and codes of the same table after which a COMMIT may have had its effect all the same. */
+const LEAVES_OPEN = /^(?:08...|40003|5[378]...|XX...)$/;
+
+/** Why an attempt gave nothing, without the data of the database; what may have changed something is not repeated. */
+export function queryFailure(phase: AttemptPhase, failure: AttemptFailure, facts: QueryFacts): BlockError {
+  const { target, readOnly, timedOut } = facts;
+  const isLost = "lost" in failure && !timedOut;
+  if (!readOnly && ((phase === "commit" && !isRolledBack(failure)) || (phase === "statement" && isLost))) {
+    return outcomeUnknown(reasonOf(failure, facts), target);
   }
-  const position = error.position === undefined ? "" : ` at character ${error.position} of the query`;
-  return new BlockError(
-    `postgres_${error.code}`,
-    `The database refused the statement (${error.code}): ${error.message}${position}.`,
-    { isRetryable: RETRYABLE.test(error.code) },
+  if ("problem" in failure) return new BlockError(failure.problem.code, failure.problem.message);
+  if ("refusal" in failure) return refusalFailure(failure.refusal, phase, facts);
+  if (timedOut) return timeoutFailure(phase, facts);
+  return "lost" in failure ? connectionFailure(failure.lost, target) : deathFailure(failure.death, target);
+}
+
+function isRolledBack(failure: AttemptFailure): boolean {
+  return (
+    "refusal" in failure && failure.refusal.severity === "ERROR" && !LEAVES_OPEN.test(failure.refusal.code)
   );
 }
 
-/** A connection that did not come about or was lost; a statement that may have changed something is not repeated. */
-export function connectionFailure(
-  error: unknown,
-  { host, port, ssl }: Pick<PostgresTarget, "host" | "port" | "ssl">,
-  facts: QueryFacts,
-): BlockError {
-  if (facts.timedOut) return timeoutFailure(facts);
-  const code = error instanceof Error && "code" in error ? String(error.code) : null;
+/** Its time was up before it could begin. */
+export function busyFailure(timeoutMs: number): BlockError {
+  return new BlockError(
+    "postgres_timeout",
+    `Other queries took all processes for ${timeoutMs} ms; raise timeoutMs or run fewer at the same time.`,
+    { isRetryable: true },
+  );
+}
+
+function refusalFailure(refusal: PostgresRefusal, phase: AttemptPhase, facts: QueryFacts): BlockError {
+  const { code, message, position } = refusal;
+  if (code === QUERY_CANCELED) return timeoutFailure(phase, facts);
+  // Of a statement that is out it is the number of values; before, a pooler says so that has no connection to give.
+  if (code === PROTOCOL_VIOLATION && phase !== "start") {
+    return new BlockError(
+      `postgres_${PROTOCOL_VIOLATION}`,
+      `values: give exactly one for each of $1, $2 … in the query (${message}).`,
+    );
+  }
+  const where = position === null ? "" : ` at character ${position} of the query`;
+  return new BlockError(
+    `postgres_${code}`,
+    `The database refused the statement (${code}): ${message}${where}.`,
+    { isRetryable: RETRYABLE.test(code) },
+  );
+}
+
+function connectionFailure(code: string | null, { host, port, ssl }: QueryFacts["target"]): BlockError {
   if (code === "SASL_SIGNATURE_MISMATCH" || code === "AUTH_TYPE_NOT_IMPLEMENTED") {
     return new BlockError(
       "postgres_authentication",
       `${host}:${port} uses a sign-in that cannot be trusted.`,
-    );
-  }
-  const reason = code ?? "unknown cause";
-  if (facts.isSent && !facts.readOnly) {
-    return new BlockError(
-      "postgres_outcome_unknown",
-      `The connection to ${host}:${port} was lost while the statement ran (${reason}); look whether it had its effect.`,
     );
   }
   const needsTls = ssl !== false && ssl !== "prefer";
@@ -65,15 +82,45 @@ export function connectionFailure(
     needsTls && code === "ECONNRESET" ? " with TLS; if it does not offer TLS, write sslmode=prefer" : "";
   return new BlockError(
     "postgres_unreachable",
-    `The database at ${host}:${port} cannot be reached (${reason})${hint}.`,
+    `The database at ${host}:${port} cannot be reached (${code ?? "unknown cause"})${hint}.`,
     { isRetryable: true },
   );
 }
 
-function timeoutFailure({ timeoutMs }: QueryFacts): BlockError {
+function deathFailure(signal: NodeJS.Signals | null, { host, port }: QueryFacts["target"]): BlockError {
+  if (signal === null || signal === "SIGKILL") {
+    return new BlockError(
+      "postgres_process_ended",
+      `The process that asked the database at ${host}:${port} ended; run it again.`,
+      { isRetryable: true },
+    );
+  }
   return new BlockError(
-    "postgres_timeout",
-    `The statement did not finish within ${timeoutMs} ms and was rolled back; raise timeoutMs or ask for less.`,
-    { isRetryable: true },
+    "output_too_large",
+    `What ${host}:${port} answers needs more than ${MAX_HEAP_MB} MB of memory; nothing was changed. Ask for less.`,
   );
+}
+
+function timeoutFailure(phase: AttemptPhase, { target, timeoutMs }: QueryFacts): BlockError {
+  const problem =
+    phase === "start"
+      ? `The database at ${target.host}:${target.port} did not take the statement within ${timeoutMs} ms`
+      : `The statement did not finish within ${timeoutMs} ms and was rolled back`;
+  return new BlockError("postgres_timeout", `${problem}; raise timeoutMs or ask for less.`, {
+    isRetryable: true,
+  });
+}
+
+function outcomeUnknown(reason: string, { host, port }: QueryFacts["target"]): BlockError {
+  return new BlockError(
+    "postgres_outcome_unknown",
+    `${host}:${port} did not confirm what the statement changed (${reason}); look whether it had its effect.`,
+  );
+}
+
+function reasonOf(failure: AttemptFailure, { timedOut, timeoutMs }: QueryFacts): string {
+  if (timedOut) return `no answer within ${timeoutMs} ms`;
+  if ("refusal" in failure) return failure.refusal.code;
+  if ("problem" in failure) return failure.problem.code;
+  return ("lost" in failure ? failure.lost : failure.death) ?? "unknown cause";
 }

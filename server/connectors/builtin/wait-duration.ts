@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BlockError, type WaitConnector } from "../define-connector.js";
+import { BlockError, type JsonObject, type WaitConnector } from "../define-connector.js";
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -50,16 +50,19 @@ export const waitDuration: WaitConnector = {
   params: Params,
   outputs: z.object({ resumedAt: z.iso.datetime().describe("When the run went on, ISO 8601 in UTC.") }),
   examples: [{ title: "Wait two hours", params: { duration: 2, unit: "h" } }],
-  waitMs: (params) => {
-    const { duration, unit } = params as z.output<typeof Params>;
-    const waitMs = Math.round(duration * unitMs[unit]);
-    if (waitMs > MAX_WAIT_MS) {
-      throw new BlockError(
-        "wait_too_long",
-        `duration: ${duration} ${unit} is longer than one year; wait 365 days at most.`,
-      );
-    }
-    return waitMs;
-  },
+  checks: [{ of: ["duration", "unit"], refuse: toWaitMs }],
+  waitMs: toWaitMs,
   resume: (now) => ({ resumedAt: now.toISOString() }),
 };
+
+function toWaitMs(params: JsonObject): number {
+  const { duration, unit } = params as z.output<typeof Params>;
+  const waitMs = Math.round(duration * unitMs[unit]);
+  if (waitMs > MAX_WAIT_MS) {
+    throw new BlockError(
+      "wait_too_long",
+      `duration: ${duration} ${unit} is longer than one year; wait 365 days at most.`,
+    );
+  }
+  return waitMs;
+}

@@ -1,4 +1,4 @@
-import { BlockError } from "../../connectors/define-connector.js";
+import { BlockError } from "../../connectors/block-error.js";
 
 /** Largest output of one block as JSON, in bytes. */
 export const MAX_OUTPUT_BYTES = 1_048_576;
