@@ -49,14 +49,20 @@ export interface DiagramRun {
   readonly blocks: Readonly<Record<string, BlockStatus>>;
 }
 
-/** The picture of a document, or of a run of it. Connections whose ends do not exist are left out. */
+/**
+ * The picture of a document, or of a run of it. Of blocks with the same id, which only a draft has, the first is drawn;
+ * connections whose ends do not exist are left out.
+ */
 export function drawDiagram(
   document: WorkflowDocument,
   connectors: Connectors,
   run: DiagramRun | null,
 ): Diagram {
-  const loops = loopPathsOf(document);
-  const blocks = document.blocks.map(
+  const { metadata, connections } = document;
+  const ids = new Set<string>();
+  const firsts = document.blocks.filter(({ id }) => ids.size < ids.add(id).size);
+  const loops = loopPathsOf({ blocks: firsts, connections });
+  const blocks = firsts.map(
     ({ id, name, type, enabled }): DiagramBlock => ({
       id,
       title: name ?? id,
@@ -68,7 +74,7 @@ export function drawDiagram(
     }),
   );
   const byId = new Map(blocks.map((block) => [block.id, block]));
-  const edges = document.connections.flatMap(({ source, target, sourceHandle, condition }): DiagramEdge[] => {
+  const edges = connections.flatMap(({ source, target, sourceHandle, condition }): DiagramEdge[] => {
     const ends = [byId.get(source), byId.get(target)];
     if (ends.includes(undefined)) return [];
     const label = [sourceHandle, condition === undefined ? undefined : `if ${condition}`]
@@ -76,7 +82,7 @@ export function drawDiagram(
       .join(": ");
     return [{ source, target, label, isIdle: ends.some((end) => end !== undefined && isIdle(end)) }];
   });
-  return { title: document.metadata.name, state: run?.state ?? null, blocks, edges };
+  return { title: metadata.name, state: run?.state ?? null, blocks, edges };
 }
 
 /** What is said of a block below its title: its type, then how it stands. */

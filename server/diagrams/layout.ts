@@ -43,16 +43,17 @@ export interface Layout {
  */
 export function layOut({ blocks, edges }: Pick<Diagram, "blocks" | "edges">): Layout {
   const loopOf = new Map(blocks.map(({ id, loop }) => [id, loop]));
-  /** From the outermost container in: null, then the loops around the block. */
-  const containersOf = (id: string): (string | null)[] => {
-    const containers: (string | null)[] = [];
-    for (let loop = loopOf.get(id) ?? null; loop !== null; loop = loopOf.get(loop) ?? null)
-      containers.unshift(loop);
-    return [null, ...containers];
+  const known = new Map<string | null, readonly (string | null)[]>([[null, [null]]]);
+  /** From the outermost container in: null, then the loops around what lies in the loop, itself the last. */
+  const containersIn = (loop: string | null): readonly (string | null)[] => {
+    const containers = known.get(loop) ?? [...containersIn(loopOf.get(loop ?? "") ?? null), loop];
+    known.set(loop, containers);
+    return containers;
   };
   const inner = new Map<string | null, InnerEdge[]>();
   for (const [index, { source, target }] of edges.entries()) {
-    const [from, to] = [containersOf(source), containersOf(target)];
+    const from = containersIn(loopOf.get(source) ?? null);
+    const to = containersIn(loopOf.get(target) ?? null);
     let depth = 0;
     while (depth + 1 < from.length && from[depth + 1] === to[depth + 1]) depth += 1;
     const container = from[depth] ?? null;
@@ -62,20 +63,35 @@ export function layOut({ blocks, edges }: Pick<Diagram, "blocks" | "edges">): La
   const members = new Map<string | null, string[]>();
   for (const { id, loop } of blocks) members.set(loop, [...(members.get(loop) ?? []), id]);
 
-  const place = (container: string | null): Layout => {
-    const bodies = new Map<string, Layout>();
+  const room: BendRoom = { left: MAX_BENDS };
+  const place = (container: string | null): Placed => {
+    const bodies = new Map<string, Placed>();
     for (const id of members.get(container) ?? []) {
       if (members.has(id)) bodies.set(bodyOf(id), place(id));
     }
-    return placeMembers(members.get(container) ?? [], bodies, inner.get(container) ?? []);
+    return placeMembers(members.get(container) ?? [], bodies, inner.get(container) ?? [], room);
   };
-  return place(null);
+  return toLayout(place(null));
 }
 
 interface InnerEdge {
   readonly index: number;
   readonly source: string;
   readonly target: string;
+}
+
+/** How many bends connections may still have, all containers together. */
+interface BendRoom {
+  left: number;
+}
+
+/** A container laid out by itself: its own blocks and bends, and what lies in the frames of its loops. */
+interface Placed {
+  readonly width: number;
+  readonly height: number;
+  readonly blocks: ReadonlyMap<string, Box>;
+  readonly bodies: ReadonlyMap<string, { readonly frame: Box; readonly inside: Placed }>;
+  readonly bends: ReadonlyMap<number, readonly Point[]>;
 }
 
 /** Block ids hold no `@`. */
@@ -89,9 +105,10 @@ function memberOf(id: string, containers: readonly (string | null)[], depth: num
 
 function placeMembers(
   ids: readonly string[],
-  bodies: ReadonlyMap<string, Layout>,
+  bodies: ReadonlyMap<string, Placed>,
   edges: readonly InnerEdge[],
-): Layout {
+  room: BendRoom,
+): Placed {
   const sizes = new Map<string, { width: number; height: number }>();
   for (const id of ids) {
     sizes.set(id, BLOCK);
@@ -100,14 +117,18 @@ function placeMembers(
     const { width, height } = body;
     sizes.set(bodyOf(id), { width: width + 2 * FRAME.side, height: height + FRAME.top + FRAME.bottom });
   }
-  const { layers, chains } = buildLayers(sizes, edges);
+  const { layers, chains } = buildLayers(sizes, edges, room);
   orderLayers(layers);
   alignLayers(layers, GAP.x);
   return collect(layers, chains, sizes, bodies);
 }
 
 /** Layers from top to bottom, with a slot for every place where a long connection passes a layer. */
-function buildLayers(sizes: ReadonlyMap<string, { readonly width: number }>, edges: readonly InnerEdge[]) {
+function buildLayers(
+  sizes: ReadonlyMap<string, { readonly width: number }>,
+  edges: readonly InnerEdge[],
+  room: BendRoom,
+) {
   const ids = [...sizes.keys()];
   // What follows a loop stands below its body.
   const after = edges.flatMap(({ source, target }) =>
@@ -139,14 +160,12 @@ function buildLayers(sizes: ReadonlyMap<string, { readonly width: number }>, edg
 
   const chains = new Map<number, Slot[]>();
   const span = ({ source, target }: InnerEdge) => (depth.get(target) ?? 0) - (depth.get(source) ?? 0);
-  let bends = 0;
   for (const edge of [...edges].sort((left, right) => span(left) - span(right))) {
     const [source, target] = [slots.get(edge.source), slots.get(edge.target)];
     const length = span(edge);
     if (source === undefined || target === undefined || length < 1) continue;
-    const isBent = bends + length - 1 <= MAX_BENDS;
-    if (!isBent && length > 1) continue;
-    bends += length - 1;
+    if (length - 1 > room.left) continue;
+    room.left -= length - 1;
     const chain = Array.from({ length: length - 1 }, (_, step) =>
       add((depth.get(edge.source) ?? 0) + step + 1, `${edge.index}`, GAP.x),
     );
@@ -164,10 +183,10 @@ function collect(
   layers: readonly Layer[],
   chains: ReadonlyMap<number, readonly Slot[]>,
   sizes: ReadonlyMap<string, { readonly width: number; readonly height: number }>,
-  bodies: ReadonlyMap<string, Layout>,
-): Layout {
+  bodies: ReadonlyMap<string, Placed>,
+): Placed {
   const blocks = new Map<string, Box>();
-  const frames = new Map<string, Box>();
+  const placedBodies = new Map<string, { frame: Box; inside: Placed }>();
   const bends = new Map<number, readonly Point[]>();
   const middles = new Map<Slot, Point>();
   const left = Math.min(...layers.flat().map(({ x, width }) => x - width / 2), Number.POSITIVE_INFINITY);
@@ -182,21 +201,9 @@ function collect(
       const size = sizes.get(slot.key);
       if (size === undefined) continue;
       const box = { x, y: top, ...size };
-      const body = bodies.get(slot.key);
-      if (body === undefined) {
-        blocks.set(slot.key, box);
-        continue;
-      }
-      frames.set(slot.key.slice(0, -bodyOf("").length), box);
-      const by = { x: x + FRAME.side, y: top + FRAME.top };
-      for (const [id, each] of body.blocks) blocks.set(id, { ...each, x: each.x + by.x, y: each.y + by.y });
-      for (const [id, each] of body.frames) frames.set(id, { ...each, x: each.x + by.x, y: each.y + by.y });
-      for (const [index, points] of body.bends) {
-        bends.set(
-          index,
-          points.map((point) => ({ x: point.x + by.x, y: point.y + by.y })),
-        );
-      }
+      const inside = bodies.get(slot.key);
+      if (inside === undefined) blocks.set(slot.key, box);
+      else placedBodies.set(slot.key.slice(0, -bodyOf("").length), { frame: box, inside });
     }
     top += height + GAP.y;
   }
@@ -205,5 +212,28 @@ function collect(
       index,
       chain.flatMap((slot) => middles.get(slot) ?? []),
     );
-  return { width: right, height: Math.max(0, top - GAP.y), blocks, frames, bends };
+  return { width: right, height: Math.max(0, top - GAP.y), blocks, bodies: placedBodies, bends };
+}
+
+/** Everything of a container and of the containers in it, each moved once to where it is in the whole. */
+function toLayout(outermost: Placed): Layout {
+  const blocks = new Map<string, Box>();
+  const frames = new Map<string, Box>();
+  const bends = new Map<number, readonly Point[]>();
+  const move = (placed: Placed, by: Point) => {
+    const moved = <Thing extends Point>(thing: Thing): Thing => ({
+      ...thing,
+      x: thing.x + by.x,
+      y: thing.y + by.y,
+    });
+    for (const [id, box] of placed.blocks) blocks.set(id, moved(box));
+    for (const [index, points] of placed.bends) bends.set(index, points.map(moved));
+    for (const [id, body] of placed.bodies) {
+      const frame = moved(body.frame);
+      frames.set(id, frame);
+      move(body.inside, { x: frame.x + FRAME.side, y: frame.y + FRAME.top });
+    }
+  };
+  move(outermost, { x: 0, y: 0 });
+  return { width: outermost.width, height: outermost.height, blocks, frames, bends };
 }

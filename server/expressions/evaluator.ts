@@ -25,12 +25,22 @@ export class Evaluator {
   #isClosed = false;
 
   /**
-   * The value as JSON, or why there is none; the caller waits for the answer before it asks again.
-   * @throws BlockError `expression_failed` that another attempt can help, when the process ends by itself.
+   * The value as JSON, or why there is none; the caller waits for the answer before it asks again. When the process is
+   * killed from outside, as a system without memory does, the next one evaluates once more.
+   * @throws BlockError `expression_failed` that another attempt can help, when the process ends by itself or both are
+   * killed.
    */
   async evaluate(evaluation: Evaluation): Promise<EvaluationResult> {
     clearTimeout(this.#idle);
+    const result = (await this.#evaluateOnce(evaluation)) ?? (await this.#evaluateOnce(evaluation));
+    if (result === null) throw stopped();
+    return result;
+  }
+
+  /** Null when the process was killed from outside. */
+  async #evaluateOnce(evaluation: Evaluation): Promise<EvaluationResult | null> {
     const child = this.#child ?? (await this.#start());
+    if (child === null) return null;
     hold(child);
     const answer = this.#next();
     const limit = end(child, evaluation.timeoutMs + GRACE_MS);
@@ -41,11 +51,16 @@ export class Evaluator {
     if (said === "ready") throw stopped();
     if (!("signal" in said)) {
       letGo(child);
-      this.#idle = setTimeout(() => child.kill("SIGKILL"), IDLE_MS).unref();
+      this.#idle = setTimeout(() => {
+        // Its end is heard late; an evaluation that comes before starts another one.
+        this.#child = null;
+        child.kill("SIGKILL");
+      }, IDLE_MS).unref();
       return said;
     }
     if (limit.isReached()) return { code: "expression_timeout", reason: tookTooLong(evaluation.timeoutMs) };
-    if (said.signal === null || said.signal === "SIGKILL") throw stopped();
+    if (said.signal === "SIGKILL") return null;
+    if (said.signal === null) throw stopped();
     return { code: "expression_too_large", reason: `It needed more than ${MAX_HEAP_MB} MB of memory` };
   }
 
@@ -60,7 +75,8 @@ export class Evaluator {
     await once(child, "exit");
   }
 
-  async #start(): Promise<ChildProcess> {
+  /** Null when the process was killed from outside. */
+  async #start(): Promise<ChildProcess | null> {
     if (this.#isClosed) throw stopped();
     const child = startProcess(new URL("./evaluator-process", import.meta.url), MAX_HEAP_MB);
     this.#child = child;
@@ -69,8 +85,9 @@ export class Evaluator {
     const limit = end(child, START_MS);
     const said = await this.#next();
     clearTimeout(limit.timer);
-    if (said !== "ready") throw stopped();
-    return child;
+    if (said === "ready") return child;
+    if ("signal" in said && said.signal === "SIGKILL" && !limit.isReached()) return null;
+    throw stopped();
   }
 
   #forget(child: ChildProcess, signal: NodeJS.Signals | null): void {

@@ -32,14 +32,15 @@ export function loopPathsOf({
     new Graph(connections),
   );
   for (const id of order) {
+    // The innermost loop tells a path, because it lies in no other loops than its own path names.
     const leading = (incoming.get(id) ?? []).flatMap(({ source, sourceHandle }) => {
       const path = paths.get(source);
       if (path === undefined) return [];
-      return [loops.has(source) && sourceHandle === EACH_HANDLE ? [...path, source] : path];
+      return [loops.has(source) && sourceHandle === EACH_HANDLE ? source : (path.at(-1) ?? null)];
     });
-    const [first = []] = leading;
-    if (leading.some((path) => path.join() !== first.join())) conflicts.push(id);
-    paths.set(id, first);
+    const [innermost = null] = leading;
+    if (leading.some((loop) => loop !== innermost)) conflicts.push(id);
+    paths.set(id, innermost === null ? [] : [...(paths.get(innermost) ?? []), innermost]);
   }
   return { of: (blockId) => paths.get(blockId) ?? [], conflicts };
 }

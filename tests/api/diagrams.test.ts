@@ -43,6 +43,22 @@ describe("the picture of a workflow", () => {
     expect([none.status, none.body.error]).toEqual([404, "not_found"]);
   });
 
+  it("shows the first of the blocks to which a draft gives the same id", async () => {
+    const loop = (level: number, name: string) => block(`L${level}`, "for_each", {}, { name });
+    const levels = [0, 1, 2, 3, 4, 5, 6, 7];
+    const id = await createWorkflow(client, {
+      blocks: levels.flatMap((level) => [loop(level, `first ${level}`), loop(level, "second")]),
+      connections: levels
+        .slice(1)
+        .map((level) => ({ source: `L${level - 1}`, target: `L${level}`, sourceHandle: "each" })),
+    });
+    const { status, body } = await client.request("GET", `/api/workflows/${id}/diagram`);
+    expect(status).toBe(200);
+    expect(body.mermaid.match(/first \d<br/g)).toHaveLength(8);
+    expect(body.svg.match(/class="card"/g)).toHaveLength(8);
+    expect(body.mermaid + body.svg).not.toContain("second");
+  });
+
   it("is the picture itself in its media type when a format is named", async () => {
     const id = await createWorkflow(client, chain);
     const { body } = await client.request("GET", `/api/workflows/${id}/diagram`);

@@ -65,6 +65,40 @@ describe("a secret in a run", () => {
     expect(await useSecret("CHANGED")).toBe("Token second value");
   });
 
+  it("is one of at most a hundred in a block, of 256 KiB together; beyond, the block fails and says so", async () => {
+    const other = await newClient(server.url);
+    const value = `"${"x".repeat(65_534)}"`;
+    const names = Array.from({ length: 101 }, (_, index) => `S${index}`);
+    for (const [index, name] of names.entries()) await setSecret(other, name, index < 4 ? value : "seen");
+    const { origin } = await serve(echo);
+    const use = (used: readonly string[]) =>
+      runDocument(other, {
+        blocks: [
+          block(
+            "call",
+            "http",
+            { url: origin, method: "POST", body: used.map((name) => `{{secrets.${name}}}`) },
+            { retry: { maxAttempts: 2, initialMs: 1 } },
+          ),
+        ],
+      });
+    const allowed = await use(names.slice(0, 4));
+    expect(allowed.state).toBe("completed");
+    expect(JSON.parse(allowed.output.outputs.call.body.body)).toEqual(Array(4).fill("[secret]"));
+    expect((await use(names.slice(4))).state).toBe("completed");
+    expect((await use(names.slice(0, 5))).error).toMatchObject({
+      code: "value_too_large",
+      blockId: "call",
+      attempt: 1,
+      message:
+        'Block "call" (http) uses secrets of 262148 bytes together; 262144 are allowed: use fewer or shorter ones in it, or divide them among several blocks.',
+    });
+    expect((await use(names)).error).toMatchObject({
+      code: "value_too_large",
+      message: expect.stringContaining("uses 101 secrets; 100 are allowed: use fewer"),
+    });
+  });
+
   it("refuses the dispatch while the organization lacks it, naming block and secret", async () => {
     const other = await newClient(server.url);
     await setSecret(client, "NOT_OURS", "of another organization");

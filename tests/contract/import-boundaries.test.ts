@@ -103,7 +103,7 @@ const pure = [
   /^server\/expressions\/(?:find-reads|operands|parse-expression|select-input|standard-functions)\.ts$/,
   /^server\/http\/body-limit\.ts$/,
   /^server\/runs\/(?:block-states|run-events|run-kinds)\.ts$/,
-  /^server\/secrets\/(?:scrub|secret-name)\.ts$/,
+  /^server\/secrets\/(?:find-secrets|scrub|secret-forms|secret-name)\.ts$/,
   /^server\/schedules\/(?:calendar|cron|due-instants|overlap|policies|wall-clock|wall-times)\.ts$/,
   /^server\/webhooks\/(?:check-references|credential-names|delivery-request|show-webhook|verdicts|verification)\.ts$/,
   /^server\/workflows\/(?!service\.|(?:version-)?store\.)/,

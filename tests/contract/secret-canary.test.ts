@@ -21,6 +21,9 @@ const CORE = "cnry7f3a91";
 const TOKEN = `xoxb-${CORE}-"quo\\ted"/+%41=&?~`;
 const TEXT = `line one ${CORE}\n"ä\\ö" +/&=%20\t<b> 🐤 end`;
 const PASSWORD = `p ss/${CORE}:@%2F"ü`;
+/** As somebody sets it who copies a line, and as one comes into an address. */
+const PADDED = ` ${TOKEN}\n`;
+const IN_ADDRESS = `p@ss ${CORE}/1+"two"'ü`;
 const ROLE = "secret_canary_reader";
 
 let folder = "";
@@ -122,7 +125,7 @@ afterAll(async () => {
 
 /** Every form in which one of the secrets could stand somewhere. */
 function needles(): string[] {
-  const forms = [TOKEN, TEXT, PASSWORD, CORE].flatMap((secret) => {
+  const forms = [TOKEN, TEXT, PASSWORD, IN_ADDRESS, CORE].flatMap((secret) => {
     const bytes = Buffer.from(secret);
     const inside = [0, 1, 2].map((offset) => {
       const text = Buffer.concat([Buffer.alloc(offset), bytes, Buffer.alloc(2)]).toString("base64");
@@ -133,6 +136,7 @@ function needles(): string[] {
       JSON.stringify(secret).slice(1, -1),
       encodeURIComponent(secret),
       new URLSearchParams({ x: secret }).toString().slice(2),
+      ...["?", "#", ""].map((place) => new URL(`http://x/${place}y${secret}`).href.slice(10)),
       bytes.toString("base64"),
       bytes.toString("base64url"),
       bytes.toString("hex"),
@@ -180,7 +184,9 @@ async function setSecrets(): Promise<void> {
   const values = {
     TOKEN,
     TEXT,
-    SLACK_BOT_TOKEN: TOKEN,
+    PADDED,
+    IN_ADDRESS,
+    SLACK_BOT_TOKEN: PADDED,
     SMTP_URL: `smtp://canary:${password}@127.0.0.1:${mailPort}`,
     DATABASE_URL: database.href,
     GONE_URL: gone.href,
@@ -207,6 +213,7 @@ async function useSecrets(): Promise<{ id: string; workflowId: string; state: st
     response.end(
       JSON.stringify({
         headers: request.headers,
+        url: request.url,
         body,
         parsed: JSON.parse(body),
         basic: Buffer.from(`user:${token}`).toString("base64"),
@@ -218,7 +225,7 @@ async function useSecrets(): Promise<{ id: string; workflowId: string; state: st
     block("send", "http", {
       url,
       method: "POST",
-      headers: { "x-token": "Bearer {{secrets.TOKEN}}" },
+      headers: { "x-token": "Bearer {{secrets.TOKEN}}", "x-padded": "{{secrets.PADDED}}" },
       body: { deep: [{ text: "{{secrets.TEXT}}" }, "both {{secrets.TOKEN}} {{secrets.TEXT}}"] },
     });
   const once = { retry: { maxAttempts: 1 } };
@@ -228,6 +235,11 @@ async function useSecrets(): Promise<{ id: string; workflowId: string; state: st
     block("query", "postgres_query", { connectionUrl: `{{secrets.${name}}}`, query: text }, once);
   const runs = [
     await run(request(`${origin}/echo`), [transform("copy", "{{send.body}} {{send.headers}}")]),
+    await run(
+      request(
+        `${origin}/{{secrets.IN_ADDRESS}}?key={{secrets.IN_ADDRESS}}&{{secrets.TEXT}}={{secrets.PADDED}}`,
+      ),
+    ),
     await run({ ...request(`${origin}/fails`), retry: { maxAttempts: 2, initialMs: 1 } }),
     await run({ ...request("http://127.0.0.1:2/"), ...once }),
     await run(block("bad", "http", { url: origin, headers: { "x-token": "{{secrets.TEXT}}" } }, once)),

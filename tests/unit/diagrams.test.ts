@@ -235,6 +235,57 @@ describe("the layout", () => {
     expect(layout.blocks.get("after")?.y).toBeGreaterThan(frame.y + frame.height);
   });
 
+  it("draws the first of blocks with the same id, so that loops in loops do not multiply them", () => {
+    const levels = Array.from({ length: 9 }, (_, level) => `L${level}`);
+    const diagram = draw(
+      levels.flatMap((id) => [named(id, `first ${id}`, "for_each"), named(id, "second")]),
+      levels.slice(1).map((id, index) => ({ source: `L${index}`, target: id, sourceHandle: "each" })),
+    );
+    const mermaid = toMermaid(diagram);
+    expect(mermaid.match(/first L\d<br/g)).toHaveLength(9);
+    expect(mermaid.match(/ subgraph /g)).toHaveLength(8);
+    expect(toSvg(diagram).match(/class="card"/g)).toHaveLength(9);
+    expect(mermaid).not.toContain("second");
+  });
+
+  it("draws loops that lie in each other", () => {
+    const diagram = draw(
+      [
+        named("a", "A", "for_each"),
+        named("b", "B", "for_each"),
+        named("b", "C"),
+        named("own", "D", "for_each"),
+      ],
+      [
+        { source: "a", target: "b", sourceHandle: "each" },
+        { source: "b", target: "a", sourceHandle: "each" },
+        { source: "own", target: "own", sourceHandle: "each" },
+      ],
+    );
+    expect(toMermaid(diagram).match(/<br\/>for_each/g)).toHaveLength(3);
+    expect(toSvg(diagram).match(/class="card"/g)).toHaveLength(3);
+  });
+
+  it.each([
+    ["as deep as a document allows", 500],
+    ["three loops to a level", 160],
+  ])("draws loops in loops, %s, in about a second", (_how, depth) => {
+    const id = (level: number) => `L${level}`.padEnd(64, "x");
+    const blocks = Array.from({ length: 500 }, (_, index) => named(id(index % depth), undefined, "for_each"));
+    const connections = Array.from({ length: 2_000 }, (_, index) => {
+      const level = index % (depth - 1);
+      return { source: id(level), target: id(level + 1), sourceHandle: "each", condition: `x${index}` };
+    });
+    let pictures = "";
+    const tookMs = processorMs(() => {
+      const diagram = draw(blocks, connections);
+      pictures = toMermaid(diagram) + toSvg(diagram);
+    });
+    expect(pictures.match(/class="card"/g)).toHaveLength(depth);
+    expect(pictures.length).toBeLessThan(3_000_000);
+    expect(tookMs).toBeLessThan(5_000);
+  });
+
   it("draws the largest document that may be written in about a second", () => {
     const blocks = Array.from({ length: 500 }, (_, index) => named(`b${index}`));
     const connections = Array.from({ length: 2_000 }, (_, index) => {

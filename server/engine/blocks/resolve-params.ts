@@ -10,6 +10,9 @@ import { type Path, resolveValue, type ValueScope } from "./resolve-values.js";
 
 /** Most bytes of an attempt's input that are kept, as JSON. */
 const MAX_INPUT_BYTES = 16_384;
+/** Most secrets of one attempt, and most bytes of them together: everything it leaves behind is searched for them. */
+const MAX_SECRETS = 100;
+const MAX_SECRETS_BYTES = 262_144;
 
 /**
  * Values of an organization's secrets by name; a secret that does not exist is absent. Never kept beyond the attempt
@@ -35,7 +38,7 @@ export const noParams: ResolvedParams = { values: {}, input: null, scrub: scrubN
 
 /**
  * Fills the references of a block's parameters and its hidden parameters; secrets are read with one query and only
- * where they are allowed, expressions stay as they are.
+ * where they are allowed, expressions stay as they are. At most 100 secrets of 256 KiB together.
  * @throws BlockError `secret_missing`, `value_too_large`, and what `readSecrets` throws.
  */
 export async function resolveParams(
@@ -45,11 +48,16 @@ export async function resolveParams(
 ): Promise<ResolvedParams> {
   const { referenced, filled } = secretUseOf(connector, block.params);
   const names = [...new Set([...referenced, ...filled.map(({ secret }) => secret)])];
+  if (names.length > MAX_SECRETS) throw tooManySecrets(block, `${names.length} secrets; ${MAX_SECRETS}`);
   const secrets =
     names.length === 0 ? new Map<string, string>() : await readSecrets(names).catch(toReadFailure);
   const required = [...referenced, ...filled.flatMap((each) => (each.isRequired ? each.secret : []))];
   const missing = required.find((name) => !secrets.has(name));
   if (missing !== undefined) throw secretMissing(block, missing);
+  const bytes = [...secrets.values()].reduce((sum, value) => sum + Buffer.byteLength(value), 0);
+  if (bytes > MAX_SECRETS_BYTES) {
+    throw tooManySecrets(block, `secrets of ${bytes} bytes together; ${MAX_SECRETS_BYTES}`);
+  }
 
   const isSecretAt = ([name]: Path) => parameterUse(connector, String(name)) === "secret";
   // Expressions are evaluated later, literal texts hold no reference.
@@ -94,6 +102,14 @@ function toReadFailure(error: unknown): never {
   throw new BlockError("secret_unreadable", "The secrets of this block could not be read.", {
     isRetryable: true,
   });
+}
+
+function tooManySecrets({ id, type }: Block, usedAndAllowed: string): BlockError {
+  return new BlockError(
+    "value_too_large",
+    `Block "${id}" (${type}) uses ${usedAndAllowed} are allowed: use fewer or shorter ones in it, or divide them ` +
+      "among several blocks.",
+  );
 }
 
 function secretMissing({ id, type }: Block, name: string): BlockError {
