@@ -217,7 +217,7 @@ export class DeliveryService {
 
   async #readKey(webhook: OpenWebhook, received: ReceivedDelivery, request: DeliveryRequest) {
     try {
-      return readDeliveryKey(webhook, request);
+      return readDeliveryKey(webhook, received, request);
     } catch (error) {
       if (error instanceof BlockError) return this.#fail(webhook, received, { reason: error.message });
       throw error;

@@ -51,6 +51,27 @@ describe("deliveries with the same key", () => {
     }
   });
 
+  it.each([
+    ["JSON", (id: string) => ({ body: `{"id":${id},"note":"no \\"id\\": 1"}` })],
+    [
+      "JSON in a form",
+      (id: string) => ({
+        body: `payload=${encodeURIComponent(`{"id":${id}}`)}`,
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+      }),
+    ],
+  ])("are told apart by every digit of a number in %s", async (_, sending) => {
+    const { id, url } = await createWebhook(client, { deliveryKey: "{{request.body.id}}" });
+    const ids = ["820982911946154508", "820982911946154509", "-820982911946154509", "0.12345678901234567891"];
+    for (const key of ids) expect((await deliver(url, sending(key))).status).toBe(202);
+    for (const key of ids) expect((await deliver(url, sending(key))).body.duplicate).toBe(true);
+    const keys = (await deliveriesOf(client, id, "&verdict=accepted")).map(
+      (row: { deliveryKey: string }) => row.deliveryKey,
+    );
+    expect(keys.reverse()).toEqual(ids);
+    expect((await deliver(url, { body: { id: ids[0] } })).body.duplicate).toBe(true);
+  });
+
   it("count only once a run was started: what failed or was filtered may come again", async () => {
     const empty = await createWorkflow(client);
     const { id, url } = await createWebhook(client, { workflowId: empty, filter: "request.body.wanted" });
