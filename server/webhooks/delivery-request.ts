@@ -94,12 +94,17 @@ export function isForm(contentType: string | null): boolean {
 }
 
 /** The text of a body in the charset of its content type, UTF-8 by default; null when it is none. */
-export function readText(bytes: Uint8Array, contentType: string | null): string | null {
+function readText(bytes: Uint8Array, contentType: string, isStrict = true): string | null {
   try {
-    return new TextDecoder(CHARSET.exec(contentType ?? "")?.[1] ?? "utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder(CHARSET.exec(contentType)?.[1] ?? "utf-8", { fatal: isStrict }).decode(bytes);
   } catch {
     return null;
   }
+}
+
+/** The same for people: what can be read of it, in UTF-8 where there is no such charset. */
+export function readTextAnyhow(bytes: Uint8Array, contentType: string | null): string {
+  return readText(bytes, contentType ?? "", false) ?? new TextDecoder().decode(bytes);
 }
 
 const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;

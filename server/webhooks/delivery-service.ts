@@ -20,9 +20,15 @@ import {
   readRequest,
   type UnreadablePart,
 } from "./received-delivery.js";
-import { type Delivery, type DeliveryDetail, toDelivery, toDeliveryDetail } from "./show-delivery.js";
+import {
+  type Delivery,
+  type DeliveryDetail,
+  toDelivery,
+  toDeliveryDetail,
+  toExcerpt,
+} from "./show-delivery.js";
 import * as store from "./store.js";
-import type { DeliveryVerdict } from "./verdicts.js";
+import { type DeliveryVerdict, isRepeatable } from "./verdicts.js";
 import { verifyDelivery } from "./verify-delivery.js";
 import { isWebhookId, labelOf } from "./webhook-id.js";
 
@@ -60,8 +66,6 @@ const KEPT: Readonly<Record<DeliveryVerdict, number | null>> = {
   filtered: 1_000,
   failed: 1_000,
 };
-/** Kept of the body of a delivery that cannot be delivered again, in bytes. */
-const EXCERPT_BYTES = 4_096;
 
 /** Deliveries to webhooks: verified, counted once, kept, and turned into runs. */
 export class DeliveryService {
@@ -266,7 +270,6 @@ export class DeliveryService {
     const { organizationId, id } = webhook;
     const { db } = this.#options.database;
     const { verdict } = outcome;
-    const isRepeatable = verdict === "filtered" || verdict === "failed";
     await store.insertDelivery(db, organizationId, {
       deliveryKey: null,
       repeats: null,
@@ -274,7 +277,7 @@ export class DeliveryService {
       holdsKey: false,
       ...received,
       ...outcome,
-      body: isRepeatable ? received.body : received.body.subarray(0, EXCERPT_BYTES),
+      ...(isRepeatable(verdict) ? {} : toExcerpt(received)),
     });
     const keep = KEPT[verdict];
     if (keep !== null) await store.trimDeliveries(db, organizationId, id, { verdict, keep });
@@ -290,7 +293,7 @@ export class DeliveryService {
 
 function requireRepeatable(delivery: store.StoredDelivery): DeliveryRequest {
   const { verdict, repeats } = delivery;
-  if (verdict === "rejected" || verdict === "duplicate") {
+  if (!isRepeatable(verdict)) {
     const remedy = verdict === "rejected" ? "let the sender send it again" : `deliver ${repeats} again`;
     throw new AppError("conflict", {
       message: `A ${verdict} delivery cannot be delivered again; ${remedy}.`,
