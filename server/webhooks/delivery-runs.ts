@@ -74,23 +74,29 @@ export class DeliveryRuns {
     });
   }
 
-  /** Writes the run and its delivery together. @throws KeyHeld. */
+  /** Writes the run and its delivery together. @throws KeyHeld; AppError `not_found` for a webhook that was deleted. */
   start(
     run: CheckedRun,
     delivery: KeyedDelivery & Pick<store.StoredDelivery, "repeats" | "holdsKey">,
   ): Promise<string> {
     return this.#options.database.transaction(async (tx) => {
       const runId = await this.#options.runs.dispatch(tx, run);
-      const isFirst = await store.insertDelivery(tx.db, run.organizationId, {
+      const isWritten = await store.insertDelivery(tx.db, run.organizationId, {
         ...delivery,
         verdict: "accepted",
         reason: null,
         runId,
       });
-      if (!isFirst) throw new KeyHeld();
+      if (isWritten === null) throw absentWebhook();
+      if (!isWritten) throw new KeyHeld();
       return runId;
     });
   }
+}
+
+/** The same for a webhook that never was, is switched off, or was deleted a moment ago. */
+export function absentWebhook(): AppError {
+  return new AppError("not_found", { message: "There is no such webhook." });
 }
 
 /** What the workflow, the templates and the expression refuse fails the delivery, not the request. */

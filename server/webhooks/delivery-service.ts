@@ -10,7 +10,13 @@ import type { RunReader } from "../runs/run-reader.js";
 import type { SecretBox } from "../secrets/secret-box.js";
 import { awaitRun, type EndedRun } from "./await-run.js";
 import type { DeliveryRequest } from "./delivery-request.js";
-import { DeliveryRuns, type DeliveryRunsOptions, type KeyedDelivery, KeyHeld } from "./delivery-runs.js";
+import {
+  absentWebhook,
+  DeliveryRuns,
+  type DeliveryRunsOptions,
+  type KeyedDelivery,
+  KeyHeld,
+} from "./delivery-runs.js";
 import {
   describeIncoming,
   type IncomingDelivery,
@@ -81,15 +87,15 @@ export class DeliveryService {
   async open(webhookId: string): Promise<OpenWebhook> {
     const { db } = this.#options.database;
     const found = isWebhookId(webhookId) ? await store.findEnabledWebhook(db, webhookId) : null;
-    if (found === null) throw new AppError("not_found", { message: "There is no such webhook." });
+    if (found === null) throw absentWebhook();
     return found;
   }
 
   /**
    * Takes a delivery. When the answer is `accepted` its run is durable, and no other delivery with the same key starts
    * one.
-   * @throws AppError `unauthorized` (not verified), `invalid_body` (not readable), `payload_too_large`,
-   * `delivery_failed` and `dispatch_failed` (kept, but no run was started).
+   * @throws AppError `not_found` (deleted meanwhile), `unauthorized` (not verified), `invalid_body` (not readable),
+   * `payload_too_large`, `delivery_failed` and `dispatch_failed` (kept, but no run was started).
    */
   async receive(webhook: OpenWebhook, incoming: IncomingDelivery): Promise<DeliveryAnswer> {
     const now = this.#options.now();
@@ -172,6 +178,7 @@ export class DeliveryService {
       const runId = await this.#runs.start(prospect.run, { ...again, holdsKey });
       return { runId, deliveryId: again.id, repeats: first.id };
     } catch (cause) {
+      if (cause instanceof AppError) throw cause;
       if (!(cause instanceof KeyHeld)) throw new AppError("dispatch_failed", { cause });
       throw new AppError("conflict", {
         message: "A delivery with the same key has started a run meanwhile; deliver that one again.",
@@ -270,7 +277,7 @@ export class DeliveryService {
     const { organizationId, id } = webhook;
     const { db } = this.#options.database;
     const { verdict } = outcome;
-    await store.insertDelivery(db, organizationId, {
+    const isWritten = await store.insertDelivery(db, organizationId, {
       deliveryKey: null,
       repeats: null,
       runId: null,
@@ -279,6 +286,7 @@ export class DeliveryService {
       ...outcome,
       ...(isRepeatable(verdict) ? {} : toExcerpt(received)),
     });
+    if (isWritten === null) throw absentWebhook();
     const keep = KEPT[verdict];
     if (keep !== null) await store.trimDeliveries(db, organizationId, id, { verdict, keep });
   }

@@ -164,18 +164,32 @@ export async function stopWebhooks(
 const isOfWebhook = (organizationId: string, webhookId: string) =>
   and(eq(webhookDeliveries.organizationId, organizationId), eq(webhookDeliveries.webhookId, webhookId));
 
-/** Writes a delivery; false when it should hold its key and another one does. Waits for one that is taking it now. */
+/**
+ * Writes a delivery; false when it should hold its key and another one does, null when the webhook is there no more.
+ * Waits for one that is taking the key now.
+ */
 export async function insertDelivery(
   db: Db,
   organizationId: string,
   delivery: Omit<StoredDelivery, "organizationId">,
-): Promise<boolean> {
-  const rows = await db
-    .insert(webhookDeliveries)
-    .values({ ...delivery, organizationId })
-    .onConflictDoNothing()
-    .returning({ id: webhookDeliveries.id });
-  return rows.length > 0;
+): Promise<boolean | null> {
+  try {
+    const rows = await db
+      .insert(webhookDeliveries)
+      .values({ ...delivery, organizationId })
+      .onConflictDoNothing()
+      .returning({ id: webhookDeliveries.id });
+    return rows.length > 0;
+  } catch (error) {
+    if (isAbsenceOfParent(error)) return null;
+    throw error;
+  }
+}
+
+/** Whether the row that a foreign key names is not there. */
+function isAbsenceOfParent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && error.code === "23503") || isAbsenceOfParent(error.cause);
 }
 
 /** The delivery that holds a key, or null. */
