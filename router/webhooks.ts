@@ -173,7 +173,7 @@ export const webhooksRouter = router({
         operationId: "listWebhookDeliveries",
         summary: "List deliveries",
         description:
-          "Newest first, without what was sent. Accepted ones are kept; of the others the newest: 100 rejected, 1,000 of each other verdict.",
+          "Newest first, without what was sent. Accepted ones are kept; of the others about the newest 100 rejected, and 1,000 of each other verdict with 64 MiB of bodies at most.",
         tags,
       },
       examples: { output: { data: [exampleDelivery], pagination: { next: null, prev: null } } },

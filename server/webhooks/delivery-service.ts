@@ -17,6 +17,7 @@ import {
   type KeyedDelivery,
   KeyHeld,
 } from "./delivery-runs.js";
+import { KeptDeliveries } from "./kept-deliveries.js";
 import {
   describeIncoming,
   type IncomingDelivery,
@@ -26,13 +27,7 @@ import {
   readRequest,
   type UnreadablePart,
 } from "./received-delivery.js";
-import {
-  type Delivery,
-  type DeliveryDetail,
-  toDelivery,
-  toDeliveryDetail,
-  toExcerpt,
-} from "./show-delivery.js";
+import { type Delivery, type DeliveryDetail, toDelivery, toDeliveryDetail } from "./show-delivery.js";
 import * as store from "./store.js";
 import { type DeliveryVerdict, isRepeatable } from "./verdicts.js";
 import { verifyDelivery } from "./verify-delivery.js";
@@ -61,26 +56,16 @@ export interface DeliveryServiceOptions extends DeliveryRunsOptions {
   readonly now: () => Date;
 }
 
-type Outcome = Pick<store.StoredDelivery, "verdict" | "reason"> &
-  Partial<Pick<store.StoredDelivery, "deliveryKey" | "repeats" | "runId">>;
-
-/** How many deliveries of a verdict a webhook keeps; accepted ones are kept as their runs are. */
-const KEPT: Readonly<Record<DeliveryVerdict, number | null>> = {
-  accepted: null,
-  rejected: 100,
-  duplicate: 1_000,
-  filtered: 1_000,
-  failed: 1_000,
-};
-
 /** Deliveries to webhooks: verified, counted once, kept, and turned into runs. */
 export class DeliveryService {
   readonly #options: DeliveryServiceOptions;
   readonly #runs: DeliveryRuns;
+  readonly #kept: KeptDeliveries;
 
   constructor(options: DeliveryServiceOptions) {
     this.#options = options;
     this.#runs = new DeliveryRuns(options);
+    this.#kept = new KeptDeliveries(options.database.db);
   }
 
   /** The webhook of a public address. @throws AppError `not_found`, also for one that is switched off. */
@@ -102,7 +87,10 @@ export class DeliveryService {
     const received = describeIncoming(webhook, incoming, now);
     const { headers, body } = incoming;
     if (body === null) {
-      await this.#keep(webhook, received, { verdict: "rejected", reason: "The body is larger than 1 MiB." });
+      await this.#kept.keep(webhook, received, {
+        verdict: "rejected",
+        reason: "The body is larger than 1 MiB.",
+      });
       throw new AppError("payload_too_large", { details: { limitBytes: MAX_BODY_BYTES } });
     }
     const mistrust = verifyDelivery(
@@ -112,7 +100,7 @@ export class DeliveryService {
       now,
     );
     if (mistrust !== null) {
-      await this.#keep(webhook, received, { verdict: "rejected", reason: mistrust });
+      await this.#kept.keep(webhook, received, { verdict: "rejected", reason: mistrust });
       throw new AppError("unauthorized", { message: "The delivery could not be verified." });
     }
     const request = readRequest(received);
@@ -121,7 +109,7 @@ export class DeliveryService {
     if (asked === null) return this.#take(webhook, received, request);
     if ("problem" in asked) return this.#refuse(webhook, received, asked);
     const reason = "Slack asked whether the address answers.";
-    await this.#keep(webhook, received, { verdict: "filtered", reason });
+    await this.#kept.keep(webhook, received, { verdict: "filtered", reason });
     return { kind: "challenge", challenge: asked.challenge };
   }
 
@@ -210,7 +198,8 @@ export class DeliveryService {
     if (holder !== null) return this.#answerDuplicate(webhook, delivery, holder);
     if (prospect.verdict !== "accepted") {
       if (prospect.verdict === "failed") return this.#fail(webhook, delivery, prospect);
-      await this.#keep(webhook, delivery, prospect);
+      const { verdict, reason } = prospect;
+      await this.#kept.keep(webhook, delivery, { verdict, reason });
       return { kind: "filtered", deliveryId: delivery.id };
     }
     try {
@@ -221,7 +210,10 @@ export class DeliveryService {
       const first = cause instanceof KeyHeld ? await this.#findHolder(webhook, deliveryKey) : null;
       if (first !== null) return this.#answerDuplicate(webhook, delivery, first);
       if (isConnectionLoss(cause) || cause instanceof AppError) throw cause;
-      await this.#keep(webhook, delivery, { verdict: "failed", reason: "The engine did not take the run." });
+      await this.#kept.keep(webhook, delivery, {
+        verdict: "failed",
+        reason: "The engine did not take the run.",
+      });
       throw new AppError("dispatch_failed", { cause });
     }
   }
@@ -248,7 +240,7 @@ export class DeliveryService {
     first: { readonly id: string; readonly runId: string },
   ): Promise<DeliveryAnswer> {
     const { id: repeats, runId } = first;
-    await this.#keep(webhook, delivery, { verdict: "duplicate", reason: null, repeats, runId });
+    await this.#kept.keep(webhook, delivery, { verdict: "duplicate", reason: null, repeats, runId });
     return { kind: "duplicate", runId, deliveryId: delivery.id };
   }
 
@@ -257,7 +249,7 @@ export class DeliveryService {
     received: ReceivedDelivery,
     { part, problem }: UnreadablePart,
   ): Promise<never> {
-    await this.#keep(webhook, received, { verdict: "rejected", reason: `The ${part} ${problem}.` });
+    await this.#kept.keep(webhook, received, { verdict: "rejected", reason: `The ${part} ${problem}.` });
     throw invalidBody([{ path: [part], code: `unreadable_${part}`, message: problem }]);
   }
 
@@ -266,29 +258,10 @@ export class DeliveryService {
     delivery: ReceivedDelivery,
     { reason, isTooLarge = false }: { readonly reason: string; readonly isTooLarge?: boolean },
   ): Promise<never> {
-    await this.#keep(webhook, delivery, { verdict: "failed", reason });
+    await this.#kept.keep(webhook, delivery, { verdict: "failed", reason });
     // What a mapping has made is not the sender's fault.
     if (!isTooLarge || webhook.inputMapping !== null) throw new AppError("delivery_failed");
     throw new AppError("payload_too_large", { message: reason, details: { limitBytes: MAX_BODY_BYTES } });
-  }
-
-  /** Writes a delivery that starts no run and deletes the oldest where there are too many. */
-  async #keep(webhook: OpenWebhook, received: ReceivedDelivery, outcome: Outcome): Promise<void> {
-    const { organizationId, id } = webhook;
-    const { db } = this.#options.database;
-    const { verdict } = outcome;
-    const isWritten = await store.insertDelivery(db, organizationId, {
-      deliveryKey: null,
-      repeats: null,
-      runId: null,
-      holdsKey: false,
-      ...received,
-      ...outcome,
-      ...(isRepeatable(verdict) ? {} : toExcerpt(received)),
-    });
-    if (isWritten === null) throw absentWebhook();
-    const keep = KEPT[verdict];
-    if (keep !== null) await store.trimDeliveries(db, organizationId, id, { verdict, keep });
   }
 
   #secretsOf(webhook: OpenWebhook, now: Date): string[] {

@@ -212,23 +212,45 @@ export async function findKeyHolder(
   return row ?? null;
 }
 
-/** Deletes all but the newest `keep` deliveries of a verdict. */
+/**
+ * Deletes all but the newest deliveries of a verdict: `keep` of them at most, and no more than have `keepBytes` of body
+ * together. What another process is deleting is left to it.
+ */
 export async function trimDeliveries(
   db: Db,
   organizationId: string,
   webhookId: string,
-  { verdict, keep }: { readonly verdict: DeliveryVerdict; readonly keep: number },
+  {
+    verdict,
+    keep,
+    keepBytes,
+  }: { readonly verdict: DeliveryVerdict; readonly keep: number; readonly keepBytes: number },
 ): Promise<void> {
-  const { createdAt, id } = webhookDeliveries;
+  const { createdAt, id, body } = webhookDeliveries;
   const ofVerdict = and(isOfWebhook(organizationId, webhookId), eq(webhookDeliveries.verdict, verdict));
-  const newestTooMany = db
-    .select({ createdAt, id })
+  const newestFirst = sql`(order by ${createdAt} desc, ${id} desc)`;
+  const counted = db
+    .select({
+      createdAt,
+      id,
+      count: sql<number>`row_number() over ${newestFirst}`.as("count"),
+      bytes: sql<number>`sum(octet_length(${body})) over ${newestFirst}`.as("bytes"),
+    })
     .from(webhookDeliveries)
     .where(ofVerdict)
-    .orderBy(desc(createdAt), desc(id))
-    .limit(1)
-    .offset(keep);
-  await db.delete(webhookDeliveries).where(and(ofVerdict, lte(sql`(${createdAt}, ${id})`, newestTooMany)));
+    .as("counted");
+  const newestTooMany = db
+    .select({ createdAt: counted.createdAt, id: counted.id })
+    .from(counted)
+    .where(or(gt(counted.count, keep), gt(counted.bytes, keepBytes)))
+    .orderBy(desc(counted.createdAt), desc(counted.id))
+    .limit(1);
+  const tooMany = db
+    .select({ id })
+    .from(webhookDeliveries)
+    .where(and(ofVerdict, lte(sql`(${createdAt}, ${id})`, newestTooMany)))
+    .for("update", { skipLocked: true });
+  await db.delete(webhookDeliveries).where(and(ofVerdict, inArray(id, tooMany)));
 }
 
 const {

@@ -1,9 +1,11 @@
 import { createHmac } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { useClient, useSql, useTestServer } from "../support/server-hooks.js";
-import { createWebhook, deliver, deliveriesOf } from "../support/webhooks.js";
+import { createWebhook, deliver, deliveriesOf, type Sending } from "../support/webhooks.js";
 
 const hmac = (secret: string, text: string) => createHmac("sha256", secret).update(text).digest("hex");
+
+const MIB = 1_048_576;
 
 const server = useTestServer();
 const sql = useSql(server);
@@ -134,18 +136,67 @@ describe("what is kept of a delivery", () => {
     expect(rows).toHaveLength(2);
     for (const row of rows) expect(row).toEqual({ body: shown, query: { token: "[redacted]", a: "1" } });
   });
+});
 
-  it("of rejected ones is no more than the newest 100, and of unknown addresses nothing", async () => {
-    const { id, url } = await createWebhook(client, { verification: "github", rateLimitPerMinute: 60_000 });
-    for (let round = 0; round < 13; round += 1) {
-      await Promise.all(Array.from({ length: 10 }, () => deliver(url, { body: { round } })));
+describe("what a webhook keeps", () => {
+  /** Deliveries of a verdict as they would have come in before, the `reason` of the newest is 1. */
+  const fill = (id: string, verdict: string, count: number, bodyBytes = 1) => sql`
+    insert into webhook_deliveries (id, organization_id, webhook_id, verdict, reason, holds_key, headers, query, body,
+      body_bytes, created_at)
+    select gen_random_uuid(), ${client.session.organizationId}, ${id}, ${verdict}, place::text, false, '{}', '{}',
+      convert_to(repeat('x', ${bodyBytes}), 'UTF8'), ${bodyBytes}, now() - make_interval(secs => place)
+    from generate_series(1, ${count}) as place`;
+  /** How many there are, and the oldest of those that were filled in. */
+  const countOf = async (id: string, verdict: string) => {
+    const [row] = await sql`
+      select count(*)::int, max(substring(reason from '^[0-9]+$')::int) as oldest
+      from webhook_deliveries where webhook_id = ${id} and verdict = ${verdict}`;
+    return [row?.count, row?.oldest];
+  };
+
+  it("are about 1,000 filtered, duplicate and failed deliveries each, and about 100 rejected ones", async () => {
+    const { id, url } = await createWebhook(client, {
+      filter: "request.body.amount > 1",
+      rateLimitPerMinute: 60_000,
+    });
+    const sendings: Record<string, Sending> = {
+      filtered: { body: { amount: 1 } },
+      failed: { body: { amount: "many" } },
+      duplicate: { body: { amount: 2 }, headers: { "idempotency-key": "k" } },
+      rejected: { body: "{" },
+    };
+    await deliver(url, sendings.duplicate);
+    for (const [verdict, sending] of Object.entries(sendings)) {
+      const most = verdict === "rejected" ? 100 : 1_000;
+      await fill(id, verdict, most + 200);
+      await deliver(url, sending);
+      expect([verdict, ...(await countOf(id, verdict))]).toEqual([verdict, most, most - 1]);
+      await Promise.all(Array.from({ length: 60 }, () => deliver(url, sending)));
+      const [count, oldest] = await countOf(id, verdict);
+      expect(count).toBeGreaterThanOrEqual(most);
+      expect(count).toBeLessThanOrEqual(most * 1.05);
+      expect(oldest).toBeLessThan(most - 1);
     }
-    const rows =
-      await sql`select body from webhook_deliveries where webhook_id = ${id} order by created_at desc`;
-    expect(rows.length).toBeGreaterThanOrEqual(100);
-    expect(rows.length).toBeLessThanOrEqual(109);
-    await deliver(url, { body: { round: 99 } });
-    expect(await sql`select from webhook_deliveries where webhook_id = ${id}`).toHaveLength(100);
+    expect(await countOf(id, "accepted")).toEqual([1, null]);
+  });
+
+  it("have bodies of about 64 MiB for each verdict, so that strangers cannot fill the disk", async () => {
+    const { id, url } = await createWebhook(client, { filter: "request.body.wanted" });
+    await fill(id, "filtered", 80, MIB);
+    await fill(id, "failed", 80, MIB);
+    await deliver(url, { body: {} });
+    expect(await countOf(id, "filtered")).toEqual([64, 63]);
+    expect(await countOf(id, "failed")).toEqual([80, 80]);
+    const large = { body: { text: "x".repeat(1_000_000) } };
+    for (let index = 0; index < 8; index += 1) await deliver(url, large);
+    const [count] = await countOf(id, "filtered");
+    expect(count).toBeLessThanOrEqual(64 + 5);
+    const [newest] = await deliveriesOf(client, id, "&verdict=filtered");
+    const again = await client.request("POST", `/api/webhooks/${id}/deliveries/${newest.id}/redeliver`);
+    expect(again.status).toBe(202);
+  });
+
+  it("is nothing for an address that is no webhook", async () => {
     const before = await sql`select count(*)::int as count from webhook_deliveries`;
     await deliver(`${server.url}/hooks/whk_${"0".repeat(32)}`, { body: {} });
     expect(await sql`select count(*)::int as count from webhook_deliveries`).toEqual(before);

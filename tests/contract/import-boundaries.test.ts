@@ -140,7 +140,7 @@ const doorways: Record<string, { readonly code?: RegExp; readonly types?: RegExp
   pino: { code: /^server\/main\.ts$/, types: /^server\// },
   undici: { code: /^server\/connectors\/builtin\// },
   "ipaddr.js": { code: /^server\/(?:connectors\/builtin\/|auth\/rate-limit\.ts$)/ },
-  "lru-cache": { code: /^server\/(?:runs|schedules|expressions)\// },
+  "lru-cache": { code: /^server\/(?:runs|schedules|webhooks|expressions)\// },
   "fastest-levenshtein": { code: /^server\/workflows\/nearest-names\.ts$/ },
   zod: { code: /^/ },
 };
