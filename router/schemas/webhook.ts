@@ -36,7 +36,9 @@ const settings = {
     .min(1)
     .max(60_000)
     .optional()
-    .meta({ description: "Deliveries per minute, verified or not. Absent: 600." }),
+    .meta({
+      description: "Verified deliveries per minute, and as many of one address that are not. Absent: 600.",
+    }),
   workflowVersion: WorkflowVersion.nullish(),
   inputMapping: InputMapping.nullish(),
   filter: Filter.nullish(),

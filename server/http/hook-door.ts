@@ -23,16 +23,20 @@ export function createHookDoor({
     const signal = whenGone(res);
     const opened = await deliveries.open(req.params.hookId);
     factsOf(res).organizationId = opened.organizationId;
-    await webhookRateLimit.consume(opened, (name, value) => res.setHeader(name, value));
+    const setHeader = (name: string, value: string) => res.setHeader(name, value);
+    const admitted = await webhookRateLimit.admit(opened, req.ip, setHeader);
     const query = queryOf(req.originalUrl);
     const waitMs = opened.allowsWait ? readWait(query.get("wait")) : 0;
     const isAllHere = req.complete;
-    const body = await readBody(readRaw, req, res);
+    const body = await readBody(readRaw, req, res).catch(async (error: unknown) => {
+      await admitted.countRefused();
+      throw error;
+    });
     // A body may take minutes to come, and the webhook be switched off or get another secret meanwhile.
     const webhook = isAllHere ? opened : await deliveries.open(opened.id);
     const remoteAddress = req.ip ?? null;
     const incoming = { headers: req.headersDistinct, query, body, remoteAddress };
-    const answer = await deliveries.receive(webhook, incoming);
+    const answer = await deliveries.receive(webhook, incoming, admitted);
     const told = bodyOf(answer);
     const mayWait = waitMs > 0 && "runId" in answer;
     const ended = mayWait ? await deliveries.awaitRun(webhook, answer.runId, { waitMs, signal }) : null;

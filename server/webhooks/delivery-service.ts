@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Principal } from "../auth/principal.js";
+import type { AdmittedDelivery } from "../auth/rate-limit.js";
 import { BlockError } from "../connectors/define-connector.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { AppError } from "../errors/app-error.js";
@@ -77,20 +78,21 @@ export class DeliveryService {
   }
 
   /**
-   * Takes a delivery. When the answer is `accepted` its run is durable, and no other delivery with the same key starts
+   * Takes a delivery that the rate limit has admitted. When the answer is `accepted` its run is durable, and no other delivery with the same key starts
    * one.
    * @throws AppError `not_found` (deleted meanwhile), `unauthorized` (not verified), `invalid_body` (not readable),
-   * `payload_too_large`, `delivery_failed` and `dispatch_failed` (kept, but no run was started).
+   * `rate_limited`, `payload_too_large`, `delivery_failed` and `dispatch_failed` (kept, but no run was started).
    */
-  async receive(webhook: OpenWebhook, incoming: IncomingDelivery): Promise<DeliveryAnswer> {
+  async receive(
+    webhook: OpenWebhook,
+    incoming: IncomingDelivery,
+    admitted: AdmittedDelivery,
+  ): Promise<DeliveryAnswer> {
     const now = this.#options.now();
     const received = describeIncoming(webhook, incoming, now);
     const { headers, body } = incoming;
     if (body === null) {
-      await this.#kept.keep(webhook, received, {
-        verdict: "rejected",
-        reason: "The body is larger than 1 MiB.",
-      });
+      await this.#distrust(webhook, received, admitted, "The body is larger than 1 MiB.");
       throw new AppError("payload_too_large", { details: { limitBytes: MAX_BODY_BYTES } });
     }
     const mistrust = verifyDelivery(
@@ -100,9 +102,10 @@ export class DeliveryService {
       now,
     );
     if (mistrust !== null) {
-      await this.#kept.keep(webhook, received, { verdict: "rejected", reason: mistrust });
+      await this.#distrust(webhook, received, admitted, mistrust);
       throw new AppError("unauthorized", { message: "The delivery could not be verified." });
     }
+    await admitted.countVerified();
     const request = readRequest(received);
     if ("problem" in request) return this.#refuse(webhook, received, request);
     const asked = readChallenge(webhook, request);
@@ -242,6 +245,18 @@ export class DeliveryService {
     const { id: repeats, runId } = first;
     await this.#kept.keep(webhook, delivery, { verdict: "duplicate", reason: null, repeats, runId });
     return { kind: "duplicate", runId, deliveryId: delivery.id };
+  }
+
+  /** Counts what is not verified for its sender, and keeps it while there is room for such. */
+  async #distrust(
+    webhook: OpenWebhook,
+    received: ReceivedDelivery,
+    admitted: AdmittedDelivery,
+    reason: string,
+  ): Promise<void> {
+    if (await admitted.countRefused()) {
+      await this.#kept.keep(webhook, received, { verdict: "rejected", reason });
+    }
   }
 
   async #refuse(

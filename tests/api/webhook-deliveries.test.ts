@@ -178,25 +178,6 @@ describe("a webhook with a version of its own", () => {
   });
 });
 
-describe("the rate limit of a webhook", () => {
-  it("refuses what is above it with Retry-After, stores none of it and leaves other webhooks alone", async () => {
-    const { id, url, workflowId } = await createWebhook(client, { rateLimitPerMinute: 3 });
-    const other = await createWebhook(client, { workflowId });
-    const answers = [];
-    for (let index = 0; index < 5; index += 1) answers.push(await deliver(url, { body: {} }));
-    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 429, 429]);
-    const [, , , limited] = answers;
-    expect(limited?.body).toEqual({
-      error: "rate_limited",
-      message: "Too many deliveries to this webhook.",
-      retryAfterMs: expect.any(Number),
-    });
-    expect(Number(limited?.headers.get("retry-after"))).toBe(Math.ceil(limited?.body.retryAfterMs / 1_000));
-    expect(await deliveriesOf(client, id)).toHaveLength(3);
-    expect((await deliver(other.url, { body: {} })).status).toBe(202);
-  });
-});
-
 describe("a dispatch that the database refuses", () => {
   it("is dispatch_failed, kept as failed, and can be delivered again", async () => {
     const { id, url } = await createWebhook(client);
