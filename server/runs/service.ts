@@ -218,6 +218,11 @@ export class RunService {
     );
   }
 
+  /** The run that an idempotency key of the workflow belongs to, or null. */
+  findByKey(organizationId: string, workflowId: string, idempotencyKey: string) {
+    return store.findRunByKey(this.#options.database.db, organizationId, workflowId, idempotencyKey);
+  }
+
   /** Runs that the schedules have started and that have not ended, oldest first. */
   listActiveOfSchedules(db: Db, schedules: readonly store.ScheduleKey[]): Promise<store.RunOfSchedule[]> {
     return store.listActiveOfSchedules(db, schedules);
@@ -252,8 +257,7 @@ export class RunService {
   async #findFirst(organizationId: string, request: RunRequest): Promise<string | null> {
     const { workflowId, idempotencyKey, input } = request;
     if (idempotencyKey === null) return null;
-    const { db } = this.#options.database;
-    const first = await store.findRunByKey(db, organizationId, workflowId, idempotencyKey);
+    const first = await this.findByKey(organizationId, workflowId, idempotencyKey);
     if (first === null) return null;
     // The stored input has been through JSON, which knows no negative zero.
     if (!isDeepStrictEqual(first.input, JSON.parse(JSON.stringify(input)))) {

@@ -26,7 +26,7 @@ export class KeyHeld extends Error {}
 
 export interface DeliveryRunsOptions {
   readonly database: Database;
-  readonly runs: Pick<RunService, "check" | "dispatch">;
+  readonly runs: Pick<RunService, "check" | "dispatch" | "findByKey">;
   readonly expressions: Pick<Expressions, "evaluate">;
 }
 
@@ -57,7 +57,7 @@ export class DeliveryRuns {
     webhook: store.StoredWebhook,
     { id: deliveryId, repeats }: { readonly id: string; readonly repeats?: string },
     request: DeliveryRequest,
-    starter: Pick<CheckedRun, "createdBy" | "requestedBy">,
+    starter: Pick<CheckedRun, "createdBy" | "requestedBy"> & Partial<Pick<CheckedRun, "idempotencyKey">>,
   ): Promise<Prospect> {
     return orFailed(async () => {
       const { inputMapping, workflowId, workflowVersion, organizationId, id: hookId } = webhook;
@@ -74,7 +74,7 @@ export class DeliveryRuns {
     });
   }
 
-  /** Writes the run and its delivery together. @throws KeyHeld; AppError `not_found` for a webhook that was deleted. */
+  /** Writes the run and its delivery together. @throws KeyHeld, KeyTaken; AppError `not_found` for a webhook that was deleted. */
   start(
     run: CheckedRun,
     delivery: KeyedDelivery & Pick<store.StoredDelivery, "repeats" | "holdsKey">,

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { Principal } from "../auth/principal.js";
 import type { AdmittedDelivery } from "../auth/rate-limit.js";
 import { BlockError } from "../connectors/define-connector.js";
@@ -28,9 +27,10 @@ import {
   readRequest,
   type UnreadablePart,
 } from "./received-delivery.js";
+import { Redeliveries, type Redelivery, type RedeliveryRequest } from "./redeliveries.js";
 import { type Delivery, type DeliveryDetail, toDelivery, toDeliveryDetail } from "./show-delivery.js";
 import * as store from "./store.js";
-import { type DeliveryVerdict, isRepeatable } from "./verdicts.js";
+import type { DeliveryVerdict } from "./verdicts.js";
 import { verifyDelivery } from "./verify-delivery.js";
 import { isWebhookId, labelOf } from "./webhook-id.js";
 
@@ -43,14 +43,6 @@ export type DeliveryAnswer =
   | { readonly kind: "filtered"; readonly deliveryId: string }
   | { readonly kind: "challenge"; readonly challenge: string };
 
-/** A run that was started from what was sent before. */
-export interface Redelivery {
-  readonly runId: string;
-  readonly deliveryId: string;
-  /** The delivery that was delivered again. */
-  readonly repeats: string;
-}
-
 export interface DeliveryServiceOptions extends DeliveryRunsOptions {
   readonly runReader: Pick<RunReader, "get" | "stream">;
   readonly box: SecretBox;
@@ -62,11 +54,13 @@ export class DeliveryService {
   readonly #options: DeliveryServiceOptions;
   readonly #runs: DeliveryRuns;
   readonly #kept: KeptDeliveries;
+  readonly #redeliveries: Redeliveries;
 
   constructor(options: DeliveryServiceOptions) {
     this.#options = options;
     this.#runs = new DeliveryRuns(options);
     this.#kept = new KeptDeliveries(options.database.db);
+    this.#redeliveries = new Redeliveries({ ...options, deliveryRuns: this.#runs });
   }
 
   /** The webhook of a public address. @throws AppError `not_found`, also for one that is switched off. */
@@ -143,38 +137,13 @@ export class DeliveryService {
   }
 
   /**
-   * Starts a run from what was sent, with the webhook's settings of now and past its filter.
+   * Starts a run from what was sent, with the webhook's settings of now and past its filter; the same key again gives
+   * the run that it has started.
    * @throws AppError `not_found`, `conflict` (never verified, or its key has a run already), `delivery_failed` with
    * the reason, `dispatch_failed`.
    */
-  async redeliver(
-    principal: Principal,
-    { id, deliveryId }: { readonly id: string; readonly deliveryId: string },
-  ): Promise<Redelivery> {
-    const { organizationId } = principal;
-    const { db } = this.#options.database;
-    const [webhook, first] = await Promise.all([
-      store.findWebhook(db, organizationId, id),
-      store.findDelivery(db, organizationId, id, deliveryId),
-    ]);
-    if (webhook === null || first === null) throw new AppError("not_found");
-    const request = requireRepeatable(first);
-    const again = { ...first, id: randomUUID(), repeats: first.id, createdAt: this.#options.now() };
-    const starter = { createdBy: principal.id, requestedBy: principal.userId };
-    const prospect = await this.#runs.check(webhook, again, request, starter);
-    if (prospect.verdict !== "accepted") throw new AppError("delivery_failed", { message: prospect.reason });
-    // One that started no run yet takes its key, so that the sender's own next try starts none either.
-    const holdsKey = first.verdict !== "accepted" && first.deliveryKey !== null;
-    try {
-      const runId = await this.#runs.start(prospect.run, { ...again, holdsKey });
-      return { runId, deliveryId: again.id, repeats: first.id };
-    } catch (cause) {
-      if (cause instanceof AppError) throw cause;
-      if (!(cause instanceof KeyHeld)) throw new AppError("dispatch_failed", { cause });
-      throw new AppError("conflict", {
-        message: "A delivery with the same key has started a run meanwhile; deliver that one again.",
-      });
-    }
+  redeliver(principal: Principal, request: RedeliveryRequest): Promise<Redelivery> {
+    return this.#redeliveries.redeliver(principal, request);
   }
 
   /** How the run of a delivery ended; null when it did not within `waitMs`, or `signal` came first. */
@@ -285,18 +254,4 @@ export class DeliveryService {
     const sealed = [secret, hasPrevious ? previousSecret : null].filter((each) => each !== null);
     return sealed.map((each) => this.#options.box.open(labelOf(webhook), each));
   }
-}
-
-function requireRepeatable(delivery: store.StoredDelivery): DeliveryRequest {
-  const { verdict, repeats } = delivery;
-  if (!isRepeatable(verdict)) {
-    const remedy = verdict === "rejected" ? "let the sender send it again" : `deliver ${repeats} again`;
-    throw new AppError("conflict", {
-      message: `A ${verdict} delivery cannot be delivered again; ${remedy}.`,
-    });
-  }
-  const request = readRequest(delivery);
-  if ("problem" in request)
-    throw new AppError("conflict", { message: `The ${request.part} ${request.problem}.` });
-  return request;
 }

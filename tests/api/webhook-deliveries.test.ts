@@ -7,8 +7,8 @@ const server = useTestServer();
 const sql = useSql(server);
 const client = useClient(server, beforeEach);
 
-const redeliver = (id: string, deliveryId: string) =>
-  client.request("POST", `/api/webhooks/${id}/deliveries/${deliveryId}/redeliver`);
+const redeliver = (id: string, deliveryId: string, headers: Record<string, string> = {}) =>
+  client.request("POST", `/api/webhooks/${id}/deliveries/${deliveryId}/redeliver`, undefined, headers);
 
 describe("deliveries with the same key", () => {
   it("start one run however many come at once", async () => {
@@ -142,6 +142,49 @@ describe("delivering again", () => {
     const { runId } = races.find(({ status }) => status === 202)?.body ?? {};
     expect((await deliver(url, sending)).body).toMatchObject({ duplicate: true, runId });
     expect(await webhookRuns(client)).toHaveLength(1);
+  });
+
+  it("with the same idempotency key starts one run, also when the workflow could not run any more", async () => {
+    const { id, url, workflowId } = await createWebhook(client);
+    const first = await deliver(url, { body: { name: "Ada" } });
+    const second = await deliver(url, { body: { name: "Ada" } });
+    const key = { "idempotency-key": "k" };
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => redeliver(id, first.body.deliveryId, key)),
+    );
+    const [one] = answers;
+    expect(one?.body.repeats).toBe(first.body.deliveryId);
+    await edit(client, workflowId, [
+      { operation_type: "remove", block_id: "greet" },
+      { operation_type: "remove", block_id: "start" },
+    ]);
+    answers.push(await redeliver(id, first.body.deliveryId, key));
+    for (const { status, headers, body } of answers) {
+      expect([status, headers.get("location"), body]).toEqual([202, `/api/runs/${body.runId}`, one?.body]);
+    }
+    expect(await webhookRuns(client)).toHaveLength(3);
+    expect(await deliveriesOf(client, id)).toHaveLength(3);
+    for (const [deliveryId, headers] of [
+      [first.body.deliveryId, { "idempotency-key": "other" }],
+      [first.body.deliveryId, {}],
+      [second.body.deliveryId, key],
+    ]) {
+      expect((await redeliver(id, deliveryId, headers)).body.error).toBe("delivery_failed");
+    }
+  });
+
+  it("of a failed one with the same idempotency key is no conflict with itself", async () => {
+    const empty = await createWorkflow(client);
+    const { id, url } = await createWebhook(client, { workflowId: empty });
+    await deliver(url, { body: {}, headers: { "idempotency-key": "of the sender" } });
+    const [failed] = await deliveriesOf(client, id);
+    await edit(client, empty, [{ operation_type: "add", block_id: "start", type: "trigger_webhook" }]);
+    const races = await Promise.all(
+      Array.from({ length: 5 }, () => redeliver(id, failed.id, { "idempotency-key": "k" })),
+    );
+    expect(races.map(({ status }) => status)).toEqual(Array(5).fill(202));
+    expect(new Set(races.map(({ body }) => body.runId)).size).toBe(1);
+    expect((await redeliver(id, failed.id, { "idempotency-key": "other" })).body.error).toBe("conflict");
   });
 
   it("is a conflict for what was rejected or a duplicate, and fails without the workflow", async () => {

@@ -76,7 +76,7 @@ const direction: Record<Room, readonly (Room | `${Room}.service`)[]> = {
   secrets: ["db", "errors"],
   signals: ["db", "errors"],
   approvals: ["db", "errors"],
-  webhooks: ["db", "errors"],
+  webhooks: ["db", "errors", "runs.service"],
   engine: ["db", "errors"],
   expressions: [],
   diagrams: [],
