@@ -52,6 +52,8 @@ export class KeptDeliveries {
       holdsKey: false,
       ...delivery,
       ...outcome,
+      // What an expression gives as its reason may be text that PostgreSQL does not take.
+      reason: outcome.reason?.replaceAll("\u0000", "\ufffd") ?? null,
     });
     if (isWritten === null) throw absentWebhook();
     if (!this.#isTrimDue(`${id} ${verdict}`, KEPT[verdict], delivery.body.length)) return;
