@@ -173,7 +173,7 @@ export const webhooksRouter = router({
         operationId: "listWebhookDeliveries",
         summary: "List deliveries",
         description:
-          "Newest first, without what was sent. Accepted ones are kept; of the others the newest: 100 rejected, 1,000 of each other verdict.",
+          "Newest first, without what was sent. Accepted ones are kept; of the others about the newest 100 rejected, and 1,000 of each other verdict with 64 MiB of bodies at most.",
         tags,
       },
       examples: { output: { data: [exampleDelivery], pagination: { next: null, prev: null } } },
@@ -220,7 +220,11 @@ export const webhooksRouter = router({
           "Starts a new run from what was sent, with the webhook's settings of now and past its filter. Rejected and duplicate deliveries cannot be delivered again.",
         tags,
       },
-      rest: { status: 202, location: (output: { runId: string }) => `/runs/${output.runId}` },
+      rest: {
+        status: 202,
+        location: (output: { runId: string }) => `/runs/${output.runId}`,
+        readsIdempotencyKey: true,
+      },
       examples: {
         output: {
           runId: "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b51",
@@ -229,7 +233,7 @@ export const webhooksRouter = router({
         },
       },
     })
-    .input(schemas.DeliveryIdInput)
+    .input(schemas.RedeliverInput)
     .output(schemas.Redelivery)
     .mutation(({ ctx, input }) => ctx.services.deliveries.redeliver(ctx.principal, input)),
 });

@@ -31,12 +31,9 @@ const settings = {
     .boolean()
     .optional()
     .meta({ description: "Whether senders may wait for the end of the run with ?wait=30s." }),
-  rateLimitPerMinute: z
-    .int()
-    .min(1)
-    .max(60_000)
-    .optional()
-    .meta({ description: "Deliveries per minute, verified or not. Absent: 600." }),
+  rateLimitPerMinute: z.int().min(1).max(60_000).optional().meta({
+    description: "Verified deliveries per minute, and as many of one address that are not. Absent: 600.",
+  }),
   workflowVersion: WorkflowVersion.nullish(),
   inputMapping: InputMapping.nullish(),
   filter: Filter.nullish(),
@@ -155,6 +152,12 @@ export const DeliveryDetail = Delivery.extend({
   }),
   isBodyTruncated: z.boolean(),
 }).meta({ id: "WebhookDeliveryDetail" });
+
+export const RedeliverInput = DeliveryIdInput.extend({
+  idempotencyKey: z.string().min(1).max(255).optional().meta({
+    description: "Same key, same delivery: same run. Over REST also the Idempotency-Key header.",
+  }),
+});
 
 export const Redelivery = z
   .object({

@@ -1,3 +1,4 @@
+import { createHmac, randomBytes } from "node:crypto";
 import type { Request, RequestHandler } from "express";
 import ipaddr from "ipaddr.js";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
@@ -16,16 +17,30 @@ export interface RateLimit {
   consume(principal: Principal, setHeader: (name: string, value: string) => void): Promise<void>;
 }
 
-/** How often anybody may deliver to a webhook. */
+/** How often anybody may deliver to a webhook, and how often an address may fail to. */
 export interface WebhookRateLimit {
   /**
-   * Counts one delivery, whoever sends it.
+   * Lets a delivery be read, unless the webhook has had as many verified ones as it may, or the address, Express's
+   * `req.ip`, has sent it as many that were not. Where nothing is verified the delivery counts at once.
    * @throws AppError `rate_limited` with `retryAfterMs`, and the header `Retry-After` (seconds, rounded up).
    */
-  consume(
-    webhook: { readonly id: string; readonly rateLimitPerMinute: number },
+  admit(
+    webhook: {
+      readonly id: string;
+      readonly rateLimitPerMinute: number;
+      readonly verification: { readonly type: string };
+    },
+    address: Request["ip"],
     setHeader: (name: string, value: string) => void,
-  ): Promise<void>;
+  ): Promise<AdmittedDelivery>;
+}
+
+/** A delivery that may be read, and counts as what it turns out to be. */
+export interface AdmittedDelivery {
+  /** @throws AppError `rate_limited`, as `admit` does, when others were faster. */
+  countVerified(): Promise<void>;
+  /** Counts one that is not verified; false when the webhook has kept 100 of these within the minute. */
+  countRefused(): Promise<boolean>;
 }
 
 const windowSeconds = 60;
@@ -47,16 +62,45 @@ export function createRateLimit(config: Pick<Config, "rateLimitPerMinute">): Rat
   };
 }
 
-/** Keeps one bucket per webhook, each of its own size, in this process. */
+/** Deliveries that are not verified and kept all the same, per webhook and minute. */
+const KEPT_REFUSALS = 100;
+
+/** Keeps the buckets of webhooks, each of its own size, and of addresses that failed, in this process. */
 export function createWebhookRateLimit(): WebhookRateLimit {
-  const limiter = createLimiter(Number.MAX_SAFE_INTEGER);
+  const verified = createLimiter(Number.MAX_SAFE_INTEGER);
+  const refused = createLimiter(Number.MAX_SAFE_INTEGER);
+  const kept = createLimiter(KEPT_REFUSALS);
+  const slotOf = createSlots();
   return {
-    consume: async ({ id, rateLimitPerMinute }, setHeader) => {
-      const { consumedPoints, msBeforeNext } = await limiter.consume(id);
-      if (consumedPoints > rateLimitPerMinute)
-        refuse(msBeforeNext, setHeader, "Too many deliveries to this webhook.");
+    admit: async ({ id, rateLimitPerMinute, verification }, address, setHeader) => {
+      const slot = slotOf(`${id}:${addressKey(address)}`);
+      const refuseBeyond = (allowed: number, state: RateLimiterRes | null) => {
+        if (state === null || state.consumedPoints <= allowed || state.msBeforeNext <= 0) return;
+        refuse(state.msBeforeNext, setHeader, "Too many deliveries to this webhook.");
+      };
+      const countVerified = async () => refuseBeyond(rateLimitPerMinute, await verified.consume(id));
+      const countRefused = async () => {
+        await refused.consume(slot);
+        return (await take(kept, id)).isAccepted;
+      };
+      if (verification.type === "none") {
+        await countVerified();
+        return { countVerified: async () => {}, countRefused };
+      }
+      refuseBeyond(rateLimitPerMinute - 1, await verified.get(id));
+      refuseBeyond(rateLimitPerMinute - 1, await refused.get(slot));
+      return { countVerified, countRefused };
     },
   };
+}
+
+/**
+ * Gives every text one of 65,536 numbers, so that however many addresses there are, their buckets take no more memory.
+ * Nobody outside can tell which texts share one.
+ */
+function createSlots(): (text: string) => number {
+  const key = randomBytes(32);
+  return (text) => createHmac("sha256", key).update(text).digest().readUInt16BE();
 }
 
 /**

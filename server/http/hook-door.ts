@@ -3,6 +3,7 @@ import { AppError } from "../errors/app-error.js";
 import { invalidBody } from "../errors/invalid-body.js";
 import type { Services } from "../services.js";
 import type { EndedRun } from "../webhooks/await-run.js";
+import type { DeliveryAnswer } from "../webhooks/delivery-service.js";
 import { createRawBodyReader, type RawBodyReader } from "./raw-body.js";
 import { factsOf } from "./request-facts.js";
 
@@ -20,26 +21,33 @@ export function createHookDoor({
   const readRaw = createRawBodyReader();
   return async (req, res) => {
     const signal = whenGone(res);
-    const webhook = await deliveries.open(req.params.hookId);
-    factsOf(res).organizationId = webhook.organizationId;
-    await webhookRateLimit.consume(webhook, (name, value) => res.setHeader(name, value));
+    const opened = await deliveries.open(req.params.hookId);
+    factsOf(res).organizationId = opened.organizationId;
+    const setHeader = (name: string, value: string) => res.setHeader(name, value);
+    const admitted = await webhookRateLimit.admit(opened, req.ip, setHeader);
     const query = queryOf(req.originalUrl);
-    const waitMs = webhook.allowsWait ? readWait(query.get("wait")) : 0;
-    const body = await readBody(readRaw, req, res);
+    const waitMs = opened.allowsWait ? readWait(query.get("wait")) : 0;
+    const isAllHere = req.complete;
+    const body = await readBody(readRaw, req, res).catch(async (error: unknown) => {
+      await admitted.countRefused();
+      throw error;
+    });
+    // A body may take minutes to come, and the webhook be switched off or get another secret meanwhile.
+    const webhook = isAllHere ? opened : await deliveries.open(opened.id);
     const remoteAddress = req.ip ?? null;
     const incoming = { headers: req.headersDistinct, query, body, remoteAddress };
-    const answer = await deliveries.receive(webhook, incoming);
-    if (answer.kind === "challenge" || answer.kind === "filtered") {
-      const { kind, ...rest } = answer;
-      res.json(kind === "filtered" ? { filtered: true, ...rest } : rest);
-      return;
-    }
-    const { kind, ...rest } = answer;
-    const told = kind === "duplicate" ? { ...rest, duplicate: true } : rest;
-    const ended = waitMs === 0 ? null : await deliveries.awaitRun(webhook, answer.runId, { waitMs, signal });
-    if (ended === null) res.status(kind === "accepted" ? 202 : 200).json(told);
+    const answer = await deliveries.receive(webhook, incoming, admitted);
+    const told = bodyOf(answer);
+    const mayWait = waitMs > 0 && "runId" in answer;
+    const ended = mayWait ? await deliveries.awaitRun(webhook, answer.runId, { waitMs, signal }) : null;
+    if (ended === null) res.status(answer.kind === "accepted" ? 202 : 200).json(told);
     else res.json({ ...told, ...outcomeOf(ended) });
   };
+}
+
+function bodyOf({ kind, ...rest }: DeliveryAnswer): object {
+  if (kind === "filtered") return { filtered: true, ...rest };
+  return kind === "duplicate" ? { ...rest, duplicate: true } : rest;
 }
 
 /** What a sender that waited is told. */

@@ -133,6 +133,11 @@ export class RunService {
     );
   }
 
+  /** The run that an idempotency key of the workflow belongs to, or null. */
+  findByKey(organizationId: string, workflowId: string, idempotencyKey: string) {
+    return store.findRunByKey(this.#options.database.db, organizationId, workflowId, idempotencyKey);
+  }
+
   /** Runs that the schedules have started and that have not ended, oldest first. */
   listActiveOfSchedules(db: Db, schedules: readonly store.ScheduleKey[]): Promise<store.RunOfSchedule[]> {
     return store.listActiveOfSchedules(db, schedules);
@@ -167,8 +172,7 @@ export class RunService {
   async #findFirst(organizationId: string, request: RunRequest): Promise<string | null> {
     const { workflowId, idempotencyKey, input } = request;
     if (idempotencyKey === null) return null;
-    const { db } = this.#options.database;
-    const first = await store.findRunByKey(db, organizationId, workflowId, idempotencyKey);
+    const first = await this.findByKey(organizationId, workflowId, idempotencyKey);
     if (first === null) return null;
     requireSameInput(first, input);
     return first.id;

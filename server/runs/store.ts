@@ -133,9 +133,9 @@ export async function findRunByKey(
   organizationId: string,
   workflow: string,
   idempotencyKey: string,
-): Promise<{ readonly id: string; readonly input: unknown } | null> {
+): Promise<Pick<StoredRun, "id" | "input" | "trigger"> | null> {
   const [row] = await db
-    .select({ id, input: runs.input })
+    .select({ id, input: runs.input, trigger })
     .from(runs)
     .where(
       and(

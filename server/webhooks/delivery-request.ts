@@ -47,22 +47,31 @@ export function readParameters(parameters: URLSearchParams): Record<string, stri
 
 /**
  * Reads a body by its content type: JSON, also where no type is sent; a form as its fields, where a sole field
- * `payload` holds JSON, as GitHub and Slack send it; anything else as text. A `problem` is the end of a sentence about the body.
+ * `payload` holds JSON, as GitHub and Slack send it; anything else as text. `parse` reads what is JSON. A `problem` is
+ * the end of a sentence about the body.
  */
 export function readBody(
   bytes: Uint8Array,
   contentType: string | null,
+  parse: (json: string) => unknown = JSON.parse,
 ): { readonly value: unknown } | { readonly problem: string } {
   if (bytes.length === 0) return { value: null };
   const type = contentType ?? "application/json";
-  const text = decode(bytes, CHARSET.exec(type)?.[1] ?? "utf-8");
+  const text = readText(bytes, type);
   if (text === null) return { problem: "must be text in the charset of its content type, UTF-8 by default" };
-  if (JSON_TYPE.test(type)) return parseJson(text, "must be JSON");
+  const parseOr = (json: string, problem: string) => {
+    try {
+      return { value: parse(json) };
+    } catch {
+      return { problem };
+    }
+  };
+  if (JSON_TYPE.test(type)) return parseOr(text, "must be JSON");
   if (!isForm(type)) return { value: text };
   const fields = readParameters(new URLSearchParams(text));
   const { payload, ...others } = fields;
   return typeof payload === "string" && Object.keys(others).length === 0
-    ? parseJson(payload, "must hold JSON in its field payload")
+    ? parseOr(payload, "must hold JSON in its field payload")
     : { value: fields };
 }
 
@@ -84,18 +93,26 @@ export function isForm(contentType: string | null): boolean {
   return contentType !== null && FORM_TYPE.test(contentType);
 }
 
-function decode(bytes: Uint8Array, charset: string): string | null {
+/** The text of a body in the charset of its content type, UTF-8 by default; null when it is none. */
+function readText(bytes: Uint8Array, contentType: string, isStrict = true): string | null {
   try {
-    return new TextDecoder(charset, { fatal: true }).decode(bytes);
+    return new TextDecoder(CHARSET.exec(contentType)?.[1] ?? "utf-8", { fatal: isStrict }).decode(bytes);
   } catch {
     return null;
   }
 }
 
-function parseJson(text: string, problem: string): { value: unknown } | { problem: string } {
-  try {
-    return { value: JSON.parse(text) };
-  } catch {
-    return { problem };
-  }
+/** The same for people: what can be read of it, in UTF-8 where there is no such charset. */
+export function readTextAnyhow(bytes: Uint8Array, contentType: string | null): string {
+  return readText(bytes, contentType ?? "", false) ?? new TextDecoder().decode(bytes);
+}
+
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+/** More digits than every number keeps (https://en.cppreference.com/w/cpp/types/numeric_limits/digits10). */
+const MANY_DIGITS = /\d[\d.]{15}/;
+
+/** JSON, its long numbers as texts, so that two of them stay two: a number holds no more than 15 digits for certain. */
+export function parseExactly(json: string): unknown {
+  const isExact = (part: string) => part.startsWith('"') || !MANY_DIGITS.test(part);
+  return JSON.parse(json.replace(STRING_OR_NUMBER, (part) => (isExact(part) ? part : `"${part}"`)));
 }

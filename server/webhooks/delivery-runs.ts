@@ -27,7 +27,7 @@ export class KeyHeld extends Error {}
 
 export interface DeliveryRunsOptions {
   readonly database: Database;
-  readonly runs: Pick<RunService, "check" | "dispatch">;
+  readonly runs: Pick<RunService, "check" | "dispatch" | "findByKey">;
   readonly expressions: Pick<Expressions, "evaluate">;
 }
 
@@ -58,7 +58,7 @@ export class DeliveryRuns {
     webhook: store.StoredWebhook,
     { id: deliveryId, repeats }: { readonly id: string; readonly repeats?: string },
     request: DeliveryRequest,
-    starter: Pick<CheckedRun, "createdBy" | "requestedBy">,
+    starter: Pick<CheckedRun, "createdBy" | "requestedBy"> & Partial<Pick<CheckedRun, "idempotencyKey">>,
   ): Promise<Prospect> {
     return orFailed(async () => {
       const { inputMapping, workflowId, workflowVersion, organizationId, id: hookId } = webhook;
@@ -75,23 +75,29 @@ export class DeliveryRuns {
     });
   }
 
-  /** Writes the run and its delivery together. @throws KeyHeld. */
+  /** Writes the run and its delivery together. @throws KeyHeld, KeyTaken; AppError `not_found` for a webhook that was deleted. */
   start(
     run: CheckedRun,
     delivery: KeyedDelivery & Pick<store.StoredDelivery, "repeats" | "holdsKey">,
   ): Promise<string> {
     return this.#options.database.transaction(async (tx) => {
       const runId = await this.#options.runs.dispatch(tx, run);
-      const isFirst = await store.insertDelivery(tx.db, run.organizationId, {
+      const isWritten = await store.insertDelivery(tx.db, run.organizationId, {
         ...delivery,
         verdict: "accepted",
         reason: null,
         runId,
       });
-      if (!isFirst) throw new KeyHeld();
+      if (isWritten === null) throw absentWebhook();
+      if (!isWritten) throw new KeyHeld();
       return runId;
     });
   }
+}
+
+/** The same for a webhook that never was, is switched off, or was deleted a moment ago. */
+export function absentWebhook(): AppError {
+  return new AppError("not_found", { message: "There is no such webhook." });
 }
 
 /** What the workflow, the templates and the expression refuse fails the delivery, not the request. */

@@ -1,5 +1,5 @@
-import { randomUUID } from "node:crypto";
 import type { Principal } from "../auth/principal.js";
+import type { AdmittedDelivery } from "../auth/rate-limit.js";
 import { BlockError } from "../connectors/define-connector.js";
 import { type Page, type PageRequest, pageWindow } from "../db/page.js";
 import { AppError } from "../errors/app-error.js";
@@ -10,7 +10,14 @@ import type { RunReader } from "../runs/run-reader.js";
 import type { SecretBox } from "../secrets/secret-box.js";
 import { awaitRun, type EndedRun } from "./await-run.js";
 import type { DeliveryRequest } from "./delivery-request.js";
-import { DeliveryRuns, type DeliveryRunsOptions, type KeyedDelivery, KeyHeld } from "./delivery-runs.js";
+import {
+  absentWebhook,
+  DeliveryRuns,
+  type DeliveryRunsOptions,
+  type KeyedDelivery,
+  KeyHeld,
+} from "./delivery-runs.js";
+import { KeptDeliveries } from "./kept-deliveries.js";
 import {
   describeIncoming,
   type IncomingDelivery,
@@ -20,6 +27,7 @@ import {
   readRequest,
   type UnreadablePart,
 } from "./received-delivery.js";
+import { Redeliveries, type Redelivery, type RedeliveryRequest } from "./redeliveries.js";
 import { type Delivery, type DeliveryDetail, toDelivery, toDeliveryDetail } from "./show-delivery.js";
 import * as store from "./store.js";
 import type { DeliveryVerdict } from "./verdicts.js";
@@ -35,64 +43,50 @@ export type DeliveryAnswer =
   | { readonly kind: "filtered"; readonly deliveryId: string }
   | { readonly kind: "challenge"; readonly challenge: string };
 
-/** A run that was started from what was sent before. */
-export interface Redelivery {
-  readonly runId: string;
-  readonly deliveryId: string;
-  /** The delivery that was delivered again. */
-  readonly repeats: string;
-}
-
 export interface DeliveryServiceOptions extends DeliveryRunsOptions {
   readonly runReader: Pick<RunReader, "get" | "stream">;
   readonly box: SecretBox;
   readonly now: () => Date;
 }
 
-type Outcome = Pick<store.StoredDelivery, "verdict" | "reason"> &
-  Partial<Pick<store.StoredDelivery, "deliveryKey" | "repeats" | "runId">>;
-
-/** How many deliveries of a verdict a webhook keeps; accepted ones are kept as their runs are. */
-const KEPT: Readonly<Record<DeliveryVerdict, number | null>> = {
-  accepted: null,
-  rejected: 100,
-  duplicate: 1_000,
-  filtered: 1_000,
-  failed: 1_000,
-};
-/** Kept of the body of a delivery that cannot be delivered again, in bytes. */
-const EXCERPT_BYTES = 4_096;
-
 /** Deliveries to webhooks: verified, counted once, kept, and turned into runs. */
 export class DeliveryService {
   readonly #options: DeliveryServiceOptions;
   readonly #runs: DeliveryRuns;
+  readonly #kept: KeptDeliveries;
+  readonly #redeliveries: Redeliveries;
 
   constructor(options: DeliveryServiceOptions) {
     this.#options = options;
     this.#runs = new DeliveryRuns(options);
+    this.#kept = new KeptDeliveries(options.database.db);
+    this.#redeliveries = new Redeliveries({ ...options, deliveryRuns: this.#runs });
   }
 
   /** The webhook of a public address. @throws AppError `not_found`, also for one that is switched off. */
   async open(webhookId: string): Promise<OpenWebhook> {
     const { db } = this.#options.database;
     const found = isWebhookId(webhookId) ? await store.findEnabledWebhook(db, webhookId) : null;
-    if (found === null) throw new AppError("not_found", { message: "There is no such webhook." });
+    if (found === null) throw absentWebhook();
     return found;
   }
 
   /**
-   * Takes a delivery. When the answer is `accepted` its run is durable, and no other delivery with the same key starts
+   * Takes a delivery that the rate limit has admitted. When the answer is `accepted` its run is durable, and no other delivery with the same key starts
    * one.
-   * @throws AppError `unauthorized` (not verified), `invalid_body` (not readable), `payload_too_large`,
-   * `delivery_failed` and `dispatch_failed` (kept, but no run was started).
+   * @throws AppError `not_found` (deleted meanwhile), `unauthorized` (not verified), `invalid_body` (not readable),
+   * `rate_limited`, `payload_too_large`, `delivery_failed` and `dispatch_failed` (kept, but no run was started).
    */
-  async receive(webhook: OpenWebhook, incoming: IncomingDelivery): Promise<DeliveryAnswer> {
+  async receive(
+    webhook: OpenWebhook,
+    incoming: IncomingDelivery,
+    admitted: AdmittedDelivery,
+  ): Promise<DeliveryAnswer> {
     const now = this.#options.now();
     const received = describeIncoming(webhook, incoming, now);
     const { headers, body } = incoming;
     if (body === null) {
-      await this.#keep(webhook, received, { verdict: "rejected", reason: "The body is larger than 1 MiB." });
+      await this.#distrust(webhook, received, admitted, "The body is larger than 1 MiB.");
       throw new AppError("payload_too_large", { details: { limitBytes: MAX_BODY_BYTES } });
     }
     const mistrust = verifyDelivery(
@@ -102,16 +96,17 @@ export class DeliveryService {
       now,
     );
     if (mistrust !== null) {
-      await this.#keep(webhook, received, { verdict: "rejected", reason: mistrust });
+      await this.#distrust(webhook, received, admitted, mistrust);
       throw new AppError("unauthorized", { message: "The delivery could not be verified." });
     }
+    await admitted.countVerified();
     const request = readRequest(received);
     if ("problem" in request) return this.#refuse(webhook, received, request);
     const asked = readChallenge(webhook, request);
     if (asked === null) return this.#take(webhook, received, request);
     if ("problem" in asked) return this.#refuse(webhook, received, asked);
     const reason = "Slack asked whether the address answers.";
-    await this.#keep(webhook, received, { verdict: "filtered", reason });
+    await this.#kept.keep(webhook, received, { verdict: "filtered", reason });
     return { kind: "challenge", challenge: asked.challenge };
   }
 
@@ -142,37 +137,13 @@ export class DeliveryService {
   }
 
   /**
-   * Starts a run from what was sent, with the webhook's settings of now and past its filter.
+   * Starts a run from what was sent, with the webhook's settings of now and past its filter; the same key again gives
+   * the run that it has started.
    * @throws AppError `not_found`, `conflict` (never verified, or its key has a run already), `delivery_failed` with
    * the reason, `dispatch_failed`.
    */
-  async redeliver(
-    principal: Principal,
-    { id, deliveryId }: { readonly id: string; readonly deliveryId: string },
-  ): Promise<Redelivery> {
-    const { organizationId } = principal;
-    const { db } = this.#options.database;
-    const [webhook, first] = await Promise.all([
-      store.findWebhook(db, organizationId, id),
-      store.findDelivery(db, organizationId, id, deliveryId),
-    ]);
-    if (webhook === null || first === null) throw new AppError("not_found");
-    const request = requireRepeatable(first);
-    const again = { ...first, id: randomUUID(), repeats: first.id, createdAt: this.#options.now() };
-    const starter = { createdBy: principal.id, requestedBy: principal.userId };
-    const prospect = await this.#runs.check(webhook, again, request, starter);
-    if (prospect.verdict !== "accepted") throw new AppError("delivery_failed", { message: prospect.reason });
-    // One that started no run yet takes its key, so that the sender's own next try starts none either.
-    const holdsKey = first.verdict !== "accepted" && first.deliveryKey !== null;
-    try {
-      const runId = await this.#runs.start(prospect.run, { ...again, holdsKey });
-      return { runId, deliveryId: again.id, repeats: first.id };
-    } catch (cause) {
-      if (!(cause instanceof KeyHeld)) throw new AppError("dispatch_failed", { cause });
-      throw new AppError("conflict", {
-        message: "A delivery with the same key has started a run meanwhile; deliver that one again.",
-      });
-    }
+  redeliver(principal: Principal, request: RedeliveryRequest): Promise<Redelivery> {
+    return this.#redeliveries.redeliver(principal, request);
   }
 
   /** How the run of a delivery ended; null when it did not within `waitMs`, or `signal` came first. */
@@ -199,7 +170,8 @@ export class DeliveryService {
     if (holder !== null) return this.#answerDuplicate(webhook, delivery, holder);
     if (prospect.verdict !== "accepted") {
       if (prospect.verdict === "failed") return this.#fail(webhook, delivery, prospect);
-      await this.#keep(webhook, delivery, prospect);
+      const { verdict, reason } = prospect;
+      await this.#kept.keep(webhook, delivery, { verdict, reason });
       return { kind: "filtered", deliveryId: delivery.id };
     }
     try {
@@ -210,14 +182,17 @@ export class DeliveryService {
       const first = cause instanceof KeyHeld ? await this.#findHolder(webhook, deliveryKey) : null;
       if (first !== null) return this.#answerDuplicate(webhook, delivery, first);
       if (isConnectionLoss(cause) || cause instanceof AppError) throw cause;
-      await this.#keep(webhook, delivery, { verdict: "failed", reason: "The engine did not take the run." });
+      await this.#kept.keep(webhook, delivery, {
+        verdict: "failed",
+        reason: "The engine did not take the run.",
+      });
       throw new AppError("dispatch_failed", { cause });
     }
   }
 
   async #readKey(webhook: OpenWebhook, received: ReceivedDelivery, request: DeliveryRequest) {
     try {
-      return readDeliveryKey(webhook, request);
+      return readDeliveryKey(webhook, received, request);
     } catch (error) {
       if (error instanceof BlockError) return this.#fail(webhook, received, { reason: error.message });
       throw error;
@@ -237,8 +212,20 @@ export class DeliveryService {
     first: { readonly id: string; readonly runId: string },
   ): Promise<DeliveryAnswer> {
     const { id: repeats, runId } = first;
-    await this.#keep(webhook, delivery, { verdict: "duplicate", reason: null, repeats, runId });
+    await this.#kept.keep(webhook, delivery, { verdict: "duplicate", reason: null, repeats, runId });
     return { kind: "duplicate", runId, deliveryId: delivery.id };
+  }
+
+  /** Counts what is not verified for its sender, and keeps it while there is room for such. */
+  async #distrust(
+    webhook: OpenWebhook,
+    received: ReceivedDelivery,
+    admitted: AdmittedDelivery,
+    reason: string,
+  ): Promise<void> {
+    if (await admitted.countRefused()) {
+      await this.#kept.keep(webhook, received, { verdict: "rejected", reason });
+    }
   }
 
   async #refuse(
@@ -246,7 +233,7 @@ export class DeliveryService {
     received: ReceivedDelivery,
     { part, problem }: UnreadablePart,
   ): Promise<never> {
-    await this.#keep(webhook, received, { verdict: "rejected", reason: `The ${part} ${problem}.` });
+    await this.#kept.keep(webhook, received, { verdict: "rejected", reason: `The ${part} ${problem}.` });
     throw invalidBody([{ path: [part], code: `unreadable_${part}`, message: problem }]);
   }
 
@@ -255,29 +242,10 @@ export class DeliveryService {
     delivery: ReceivedDelivery,
     { reason, isTooLarge = false }: { readonly reason: string; readonly isTooLarge?: boolean },
   ): Promise<never> {
-    await this.#keep(webhook, delivery, { verdict: "failed", reason });
+    await this.#kept.keep(webhook, delivery, { verdict: "failed", reason });
     // What a mapping has made is not the sender's fault.
     if (!isTooLarge || webhook.inputMapping !== null) throw new AppError("delivery_failed");
     throw new AppError("payload_too_large", { message: reason, details: { limitBytes: MAX_BODY_BYTES } });
-  }
-
-  /** Writes a delivery that starts no run and deletes the oldest where there are too many. */
-  async #keep(webhook: OpenWebhook, received: ReceivedDelivery, outcome: Outcome): Promise<void> {
-    const { organizationId, id } = webhook;
-    const { db } = this.#options.database;
-    const { verdict } = outcome;
-    const isRepeatable = verdict === "filtered" || verdict === "failed";
-    await store.insertDelivery(db, organizationId, {
-      deliveryKey: null,
-      repeats: null,
-      runId: null,
-      holdsKey: false,
-      ...received,
-      ...outcome,
-      body: isRepeatable ? received.body : received.body.subarray(0, EXCERPT_BYTES),
-    });
-    const keep = KEPT[verdict];
-    if (keep !== null) await store.trimDeliveries(db, organizationId, id, { verdict, keep });
   }
 
   #secretsOf(webhook: OpenWebhook, now: Date): string[] {
@@ -286,18 +254,4 @@ export class DeliveryService {
     const sealed = [secret, hasPrevious ? previousSecret : null].filter((each) => each !== null);
     return sealed.map((each) => this.#options.box.open(labelOf(webhook), each));
   }
-}
-
-function requireRepeatable(delivery: store.StoredDelivery): DeliveryRequest {
-  const { verdict, repeats } = delivery;
-  if (verdict === "rejected" || verdict === "duplicate") {
-    const remedy = verdict === "rejected" ? "let the sender send it again" : `deliver ${repeats} again`;
-    throw new AppError("conflict", {
-      message: `A ${verdict} delivery cannot be delivered again; ${remedy}.`,
-    });
-  }
-  const request = readRequest(delivery);
-  if ("problem" in request)
-    throw new AppError("conflict", { message: `The ${request.part} ${request.problem}.` });
-  return request;
 }

@@ -1,7 +1,14 @@
 import { createHash, randomUUID } from "node:crypto";
 import { resolveValue } from "../engine/blocks/resolve-values.js";
 import { findUnsafeInput } from "../errors/unsafe-input.js";
-import { type DeliveryRequest, openHeaders, readBody, readParameters, scopeOf } from "./delivery-request.js";
+import {
+  type DeliveryRequest,
+  openHeaders,
+  parseExactly,
+  readBody,
+  readParameters,
+  scopeOf,
+} from "./delivery-request.js";
 import type { StoredDelivery, StoredWebhook } from "./store.js";
 import { defaultDeliveryKey } from "./verification.js";
 import type { DeliveryHeaders } from "./verify-delivery.js";
@@ -71,14 +78,22 @@ export function readRequest({
 }
 
 /**
- * The sender's own id of a delivery, or null; a long one is replaced by its digest.
+ * The sender's own id of a delivery, or null; a number has the digits that were sent, and a long id is replaced by its
+ * digest.
  * @throws BlockError `value_too_large`.
  */
-export function readDeliveryKey(webhook: StoredWebhook, request: DeliveryRequest): string | null {
+export function readDeliveryKey(
+  webhook: StoredWebhook,
+  { body, contentType }: ReceivedDelivery,
+  request: DeliveryRequest,
+): string | null {
   const templates =
     webhook.deliveryKey === null ? defaultDeliveryKey(webhook.verification) : [webhook.deliveryKey];
+  const readsBody = templates.some((template) => template.includes("body"));
+  const exact = readsBody ? readBody(body, contentType, parseExactly) : {};
+  const scope = scopeOf("value" in exact ? { ...request, body: exact.value } : request);
   for (const template of templates) {
-    const found = resolveValue(template, scopeOf(request));
+    const found = resolveValue(template, scope);
     if (typeof found !== "string" && typeof found !== "number") continue;
     const key = String(found);
     if (key === "") continue;

@@ -79,8 +79,11 @@ export class WebhookService implements SealedValues {
       createdBy: principal.id,
     };
     requireKey(webhook);
-    await this.#options.database.transaction(async (tx) => {
-      await this.#requireWorkflow(tx, webhook);
+    const { database, workflows } = this.#options;
+    await database.transaction(async (tx) => {
+      const isHeld = await workflows.hold(tx, organizationId, workflowId);
+      if (!isHeld) throw new AppError("workflow_not_found");
+      await this.#requireVersion(tx, webhook);
       await store.insertWebhook(tx.db, organizationId, webhook);
     });
     return { ...this.#toWebhook(webhook), secret: made };
@@ -113,24 +116,25 @@ export class WebhookService implements SealedValues {
    */
   async update(principal: Principal, { id, expectedVersion, ...settings }: WebhookChange): Promise<Webhook> {
     requireSettings(settings);
-    return this.#change(principal, { id, expectedVersion }, async (tx, current) => {
+    const { enabled, allowWait, ...same } = settings;
+    const given = Object.entries({ ...same, isEnabled: enabled, allowsWait: allowWait });
+    const change: Partial<store.StoredWebhook> = Object.fromEntries(
+      given.filter(([, value]) => value !== undefined),
+    );
+    if (enabled === true) change.stoppedReason = null;
+    const decide = async (tx: Transaction, current: store.StoredWebhook, isHeld: boolean) => {
       if (settings.verification !== undefined && settings.verification.type !== current.verification.type) {
         const message = `cannot be changed (it is ${current.verification.type}); create another webhook`;
         throw invalidBody([{ path: ["verification"], code: "unchangeable", message }]);
       }
-      const { enabled, allowWait, ...same } = settings;
-      const given = Object.entries({ ...same, isEnabled: enabled, allowsWait: allowWait });
-      const change: Partial<store.StoredWebhook> = Object.fromEntries(
-        given.filter(([, value]) => value !== undefined),
-      );
-      requireKey({ ...current, ...change });
-      if (enabled === true) change.stoppedReason = null;
-      const isMoved = settings.workflowId !== undefined && settings.workflowId !== current.workflowId;
-      if (enabled === true || isMoved || typeof change.workflowVersion === "number") {
-        await this.#requireWorkflow(tx, { ...current, ...change });
-      }
+      const next = { ...current, ...change };
+      requireKey(next);
+      const isNeeded = neededWorkflow(current, change) !== null;
+      if (isNeeded && !isHeld) throw new AppError("workflow_not_found");
+      if (isNeeded || next.workflowVersion !== current.workflowVersion) await this.#requireVersion(tx, next);
       return change;
-    });
+    };
+    return this.#change(principal, { id, expectedVersion }, decide, (seen) => neededWorkflow(seen, change));
   }
 
   /**
@@ -140,7 +144,7 @@ export class WebhookService implements SealedValues {
    */
   async rotateSecret(principal: Principal, input: SecretRotation): Promise<WebhookWithSecret> {
     let secret: string | null = null;
-    const webhook = await this.#change(principal, input, async (_tx, current, now) => {
+    const webhook = await this.#change(principal, input, async (_tx, current, _isHeld, now) => {
       if (current.verification.type === "none") {
         throw new AppError("conflict", {
           message: "This webhook takes deliveries without verification, so it has no secret.",
@@ -196,20 +200,32 @@ export class WebhookService implements SealedValues {
     return store.countByKey(this.#options.database.db);
   }
 
-  /** Writes what `decide` returns for the locked row as its next version; a change to what it is writes nothing. */
-  #change(
+  /**
+   * Writes what `decide` returns for the locked row as its next version; a change to what it is writes nothing. The
+   * workflow that `toHold` names is held first and `decide` told whether it is there: who removes a workflow locks it
+   * before its webhooks too.
+   */
+  async #change(
     principal: Principal,
     { id, expectedVersion }: ChangedWebhook,
     decide: (
       tx: Transaction,
       current: store.StoredWebhook,
+      isHeld: boolean,
       now: Date,
     ) => Promise<Partial<store.StoredWebhook>>,
+    toHold: (webhook: store.StoredWebhook) => string | null = () => null,
   ): Promise<Webhook> {
     const { organizationId } = principal;
-    return this.#options.database.transaction(async (tx) => {
+    const { database, workflows } = this.#options;
+    const seen = await store.findWebhook(database.db, organizationId, id);
+    if (seen === null) throw new AppError("not_found");
+    const workflowId = toHold(seen);
+    const changed = await database.transaction(async (tx) => {
+      const isHeld = workflowId !== null && (await workflows.hold(tx, organizationId, workflowId));
       const current = await store.lockWebhook(tx.db, organizationId, id);
       if (current === null) throw new AppError("not_found");
+      if (![workflowId, null].includes(toHold(current))) return null;
       if (expectedVersion !== undefined && expectedVersion !== current.version) {
         throw new AppError("version_mismatch", {
           message: "The webhook was changed since the version you sent.",
@@ -217,22 +233,25 @@ export class WebhookService implements SealedValues {
         });
       }
       const now = this.#options.now();
-      const change = await decide(tx, current, now);
-      if (isDeepStrictEqual({ ...current, ...change }, current)) return this.#toWebhook(current);
+      const change = await decide(tx, current, isHeld, now);
+      if (isDeepStrictEqual({ ...current, ...change }, current)) return current;
       const next = { ...change, version: current.version + 1, updatedAt: now };
       await store.updateWebhook(tx.db, organizationId, id, next);
-      return this.#toWebhook({ ...current, ...next });
+      return { ...current, ...next };
     });
+    // Another change came in between and made it another workflow.
+    if (changed === null) return this.#change(principal, { id, expectedVersion }, decide, toHold);
+    return this.#toWebhook(changed);
   }
 
-  /** The workflow, and the version that the webhook names, must be there. */
-  async #requireWorkflow(tx: Transaction, webhook: store.StoredWebhook): Promise<void> {
+  /** @throws AppError `workflow_not_found`, `invalid_body` when the workflow has no version that the webhook names. */
+  async #requireVersion({ db }: Transaction, webhook: store.StoredWebhook): Promise<void> {
     const { organizationId, workflowId, workflowVersion } = webhook;
     const { workflows } = this.#options;
-    if (!(await workflows.hold(tx, organizationId, workflowId))) throw new AppError("workflow_not_found");
     if (workflowVersion === null) return;
-    const found = await workflows.findVersion(tx.db, organizationId, workflowId, workflowVersion);
-    if (found !== null) return;
+    if ((await workflows.findVersion(db, organizationId, workflowId, workflowVersion)) !== null) return;
+    const newest = await workflows.findVersion(db, organizationId, workflowId, null);
+    if (newest === null) throw new AppError("workflow_not_found");
     const message = `is ${workflowVersion}, and the workflow has no such version`;
     throw invalidBody([{ path: ["workflowVersion"], code: "unknown_version", message }]);
   }
@@ -256,6 +275,13 @@ export class WebhookService implements SealedValues {
   #toWebhook(stored: store.StoredWebhook): Webhook {
     return toWebhook(stored, this.#options.baseUrl, this.#options.now());
   }
+}
+
+/** The workflow that must be there for a change: when it switches the webhook on, or moves it; else null. */
+function neededWorkflow(current: store.StoredWebhook, change: Partial<store.StoredWebhook>): string | null {
+  const { workflowId, isEnabled } = { ...current, ...change };
+  const isSwitchedOn = isEnabled && !current.isEnabled;
+  return isSwitchedOn || workflowId !== current.workflowId ? workflowId : null;
 }
 
 function makeSecret({ type }: Verification): string {

@@ -1,9 +1,14 @@
-import { isCredentialName } from "./credential-names.js";
-import { isForm, REDACTED } from "./delivery-request.js";
+import { readTextAnyhow } from "./delivery-request.js";
+import type { ReceivedDelivery } from "./received-delivery.js";
+import { redactBody, redactParameters } from "./redact-body.js";
 import type { DeliverySummary, StoredDelivery } from "./store.js";
+import { isRepeatable } from "./verdicts.js";
 
 /** Most of a body that is shown, in characters. */
 export const MAX_SHOWN_CHARACTERS = 65_536;
+
+/** Kept of the body of a delivery that cannot be delivered again, in bytes as they were sent. */
+const EXCERPT_BYTES = 4_096;
 
 /** A delivery as lists show it. */
 export interface Delivery {
@@ -38,48 +43,26 @@ export function toDelivery({ holdsKey: _, createdAt, ...rest }: DeliverySummary)
 /** Shows what was sent, without credentials and not more than a person reads. */
 export function toDeliveryDetail(stored: StoredDelivery): DeliveryDetail {
   const { headers, query, body, organizationId: _, ...summary } = stored;
-  const text = redactBody(body.toString("utf8"), stored.contentType);
+  const { contentType, bodyBytes } = stored;
+  const isWhole = isRepeatable(stored.verdict);
+  const text = isWhole ? readTextAnyhow(body, contentType) : body.toString("utf8");
+  const shown = redactBody(text.slice(0, MAX_SHOWN_CHARACTERS), contentType);
+  const isCut = [text, shown].some(({ length }) => length > MAX_SHOWN_CHARACTERS);
   return {
     ...toDelivery(summary),
     headers,
-    query: redact(query) as Record<string, string | string[]>,
-    body: text.slice(0, MAX_SHOWN_CHARACTERS),
-    isBodyTruncated: text.length > MAX_SHOWN_CHARACTERS || body.length < stored.bodyBytes,
+    query: redactParameters(query),
+    body: shown.slice(0, MAX_SHOWN_CHARACTERS),
+    isBodyTruncated: isCut || (!isWhole && bodyBytes > EXCERPT_BYTES),
   };
 }
 
-const JSON_FIELD = /"([^"\\]{1,100})"\s*:\s*(?:"(?:[^"\\]|\\.)*"?|[^",{}[\]\s]+)/g;
-
-function redactBody(text: string, contentType: string | null): string {
-  if (isForm(contentType)) return text.split("&").map(redactField).join("&");
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" ? JSON.stringify(redact(value)) : text;
-  } catch {
-    // Text, or JSON of which only the beginning was kept.
-    return text.replace(JSON_FIELD, (whole, name: string) =>
-      isCredentialName(name) ? `"${name}":"${REDACTED}"` : whole,
-    );
-  }
-}
-
-function redactField(field: string): string {
-  const [name = ""] = field.split("=", 1);
-  return name.length < field.length && isCredentialName(decodeName(name)) ? `${name}=${REDACTED}` : field;
-}
-
-/** A form writes `card[cvc]` as `card%5Bcvc%5D`. */
-function decodeName(name: string): string {
-  return new URLSearchParams(name).keys().next().value ?? name;
-}
-
-function redact(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(redact);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [
-      key,
-      isCredentialName(key) && item !== null ? REDACTED : redact(item),
-    ]),
-  );
+/** What is kept of a delivery that nobody can deliver again: the beginning of it in UTF-8, without credentials. */
+export function toExcerpt({
+  query,
+  body,
+  contentType,
+}: ReceivedDelivery): Pick<StoredDelivery, "query" | "body"> {
+  const text = readTextAnyhow(body.subarray(0, EXCERPT_BYTES), contentType);
+  return { query: redactParameters(query), body: Buffer.from(redactBody(text, contentType)) };
 }

@@ -134,44 +134,62 @@ export async function deleteWebhook(db: Db, organizationId: string, id: string):
   return rows.length > 0;
 }
 
-/** Switches the webhooks of a workflow off and says why. */
+/** Switches the webhooks of a workflow off and says why; locks them by id, as everybody does who locks several. */
 export async function stopWebhooks(
   db: Db,
   organizationId: string,
   { workflowId, reason, now }: { readonly workflowId: string; readonly reason: string; readonly now: Date },
 ): Promise<void> {
-  await db
-    .update(webhooks)
-    .set({
-      isEnabled: false,
-      stoppedReason: reason,
-      updatedAt: now,
-      version: sql`${webhooks.version} + 1`,
-    })
+  const { id, version } = webhooks;
+  const rows = await db
+    .select({ id })
+    .from(webhooks)
     .where(
       and(
         eq(webhooks.organizationId, organizationId),
         eq(webhooks.workflowId, workflowId),
         eq(webhooks.isEnabled, true),
       ),
-    );
+    )
+    .orderBy(id)
+    .for("no key update");
+  if (rows.length === 0) return;
+  const ids = rows.map((row) => row.id);
+  await db
+    .update(webhooks)
+    .set({ isEnabled: false, stoppedReason: reason, updatedAt: now, version: sql`${version} + 1` })
+    .where(and(eq(webhooks.organizationId, organizationId), inArray(id, ids)));
 }
 
 const isOfWebhook = (organizationId: string, webhookId: string) =>
   and(eq(webhookDeliveries.organizationId, organizationId), eq(webhookDeliveries.webhookId, webhookId));
 
-/** Writes a delivery; false when it should hold its key and another one does. Waits for one that is taking it now. */
+/**
+ * Writes a delivery; false when it should hold its key and another one does, null when the webhook is there no more.
+ * Waits for one that is taking the key now.
+ */
 export async function insertDelivery(
   db: Db,
   organizationId: string,
   delivery: Omit<StoredDelivery, "organizationId">,
-): Promise<boolean> {
-  const rows = await db
-    .insert(webhookDeliveries)
-    .values({ ...delivery, organizationId })
-    .onConflictDoNothing()
-    .returning({ id: webhookDeliveries.id });
-  return rows.length > 0;
+): Promise<boolean | null> {
+  try {
+    const rows = await db
+      .insert(webhookDeliveries)
+      .values({ ...delivery, organizationId })
+      .onConflictDoNothing()
+      .returning({ id: webhookDeliveries.id });
+    return rows.length > 0;
+  } catch (error) {
+    if (isAbsenceOfParent(error)) return null;
+    throw error;
+  }
+}
+
+/** Whether the row that a foreign key names is not there. */
+function isAbsenceOfParent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && error.code === "23503") || isAbsenceOfParent(error.cause);
 }
 
 /** The delivery that holds a key, or null. */
@@ -194,23 +212,45 @@ export async function findKeyHolder(
   return row ?? null;
 }
 
-/** Deletes all but the newest `keep` deliveries of a verdict. */
+/**
+ * Deletes all but the newest deliveries of a verdict: `keep` of them at most, and no more than have `keepBytes` of body
+ * together. What another process is deleting is left to it.
+ */
 export async function trimDeliveries(
   db: Db,
   organizationId: string,
   webhookId: string,
-  { verdict, keep }: { readonly verdict: DeliveryVerdict; readonly keep: number },
+  {
+    verdict,
+    keep,
+    keepBytes,
+  }: { readonly verdict: DeliveryVerdict; readonly keep: number; readonly keepBytes: number },
 ): Promise<void> {
-  const { createdAt, id } = webhookDeliveries;
+  const { createdAt, id, body } = webhookDeliveries;
   const ofVerdict = and(isOfWebhook(organizationId, webhookId), eq(webhookDeliveries.verdict, verdict));
-  const newestTooMany = db
-    .select({ createdAt, id })
+  const newestFirst = sql`(order by ${createdAt} desc, ${id} desc)`;
+  const counted = db
+    .select({
+      createdAt,
+      id,
+      count: sql<number>`row_number() over ${newestFirst}`.as("count"),
+      bytes: sql<number>`sum(octet_length(${body})) over ${newestFirst}`.as("bytes"),
+    })
     .from(webhookDeliveries)
     .where(ofVerdict)
-    .orderBy(desc(createdAt), desc(id))
-    .limit(1)
-    .offset(keep);
-  await db.delete(webhookDeliveries).where(and(ofVerdict, lte(sql`(${createdAt}, ${id})`, newestTooMany)));
+    .as("counted");
+  const newestTooMany = db
+    .select({ createdAt: counted.createdAt, id: counted.id })
+    .from(counted)
+    .where(or(gt(counted.count, keep), gt(counted.bytes, keepBytes)))
+    .orderBy(desc(counted.createdAt), desc(counted.id))
+    .limit(1);
+  const tooMany = db
+    .select({ id })
+    .from(webhookDeliveries)
+    .where(and(ofVerdict, lte(sql`(${createdAt}, ${id})`, newestTooMany)))
+    .for("update", { skipLocked: true });
+  await db.delete(webhookDeliveries).where(and(ofVerdict, inArray(id, tooMany)));
 }
 
 const {

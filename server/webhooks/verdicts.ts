@@ -4,3 +4,8 @@
  */
 export const deliveryVerdicts = ["accepted", "duplicate", "filtered", "rejected", "failed"] as const;
 export type DeliveryVerdict = (typeof deliveryVerdicts)[number];
+
+/** Whether deliveries of a verdict can be delivered again; they are kept whole for it. */
+export function isRepeatable(verdict: DeliveryVerdict): boolean {
+  return verdict !== "rejected" && verdict !== "duplicate";
+}

@@ -181,6 +181,14 @@ describe("input mapping and filter", () => {
     expect((await deliver(url, { body: { id: 1, amount: 6 } })).status).toBe(202);
   });
 
+  it("that fail with a NUL character in the reason are kept all the same", async () => {
+    const { id, url } = await createWebhook(client, { filter: String.raw`$error("no\u0000thing")` });
+    expect((await deliver(url, { body: {} })).body.error).toBe("delivery_failed");
+    expect(await deliveriesOf(client, id)).toMatchObject([
+      { verdict: "failed", reason: expect.stringContaining("no\ufffdthing") },
+    ]);
+  });
+
   it("see no header whose name tells of a credential", async () => {
     const { id, url } = await createWebhook(client, { inputMapping: "{{request.headers}}" });
     const names = [

@@ -1,19 +1,14 @@
-import { createHmac } from "node:crypto";
 import { beforeEach, describe, expect, it } from "vitest";
 import { useClient, useSql, useTestServer } from "../support/server-hooks.js";
 import { createWebhook, deliver, deliveriesOf, greeting, inputOf, webhookRuns } from "../support/webhooks.js";
 import { createWorkflow, edit } from "../support/workflows.js";
 
-const hmac = (secret: string, text: string) => createHmac("sha256", secret).update(text).digest("hex");
-
 const server = useTestServer();
 const sql = useSql(server);
 const client = useClient(server, beforeEach);
 
-const detailOf = async (id: string, deliveryId: string) =>
-  (await client.request("GET", `/api/webhooks/${id}/deliveries/${deliveryId}`)).body;
-const redeliver = (id: string, deliveryId: string) =>
-  client.request("POST", `/api/webhooks/${id}/deliveries/${deliveryId}/redeliver`);
+const redeliver = (id: string, deliveryId: string, headers: Record<string, string> = {}) =>
+  client.request("POST", `/api/webhooks/${id}/deliveries/${deliveryId}/redeliver`, undefined, headers);
 
 describe("deliveries with the same key", () => {
   it("start one run however many come at once", async () => {
@@ -51,6 +46,27 @@ describe("deliveries with the same key", () => {
     }
   });
 
+  it.each([
+    ["JSON", (id: string) => ({ body: `{"id":${id},"note":"no \\"id\\": 1"}` })],
+    [
+      "JSON in a form",
+      (id: string) => ({
+        body: `payload=${encodeURIComponent(`{"id":${id}}`)}`,
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+      }),
+    ],
+  ])("are told apart by every digit of a number in %s", async (_, sending) => {
+    const { id, url } = await createWebhook(client, { deliveryKey: "{{request.body.id}}" });
+    const ids = ["820982911946154508", "820982911946154509", "-820982911946154509", "0.12345678901234567891"];
+    for (const key of ids) expect((await deliver(url, sending(key))).status).toBe(202);
+    for (const key of ids) expect((await deliver(url, sending(key))).body.duplicate).toBe(true);
+    const keys = (await deliveriesOf(client, id, "&verdict=accepted")).map(
+      (row: { deliveryKey: string }) => row.deliveryKey,
+    );
+    expect(keys.reverse()).toEqual(ids);
+    expect((await deliver(url, { body: { id: ids[0] } })).body.duplicate).toBe(true);
+  });
+
   it("count only once a run was started: what failed or was filtered may come again", async () => {
     const empty = await createWorkflow(client);
     const { id, url } = await createWebhook(client, { workflowId: empty, filter: "request.body.wanted" });
@@ -66,89 +82,6 @@ describe("deliveries with the same key", () => {
       { verdict: "failed", reason: "The workflow has no enabled block, so there is nothing to run." },
       { verdict: "filtered" },
     ]);
-  });
-});
-
-describe("what is kept of a delivery", () => {
-  it("is everything but credentials, which are shown nowhere", async () => {
-    const { id, url } = await createWebhook(client, {
-      verification: { type: "hmac", header: "x-sig" },
-      secret: "eight characters",
-    });
-    const text = JSON.stringify({ name: "Ada", password: "pa55", list: [{ api_key: "k3y", token: null }] });
-    const { body } = await deliver(url, {
-      body: text,
-      headers: {
-        "content-type": "application/json",
-        "x-sig": hmac("eight characters", text),
-        authorization: "Bearer hidden",
-        cookie: "a=hidden",
-        "x-event": "push",
-      },
-      query: "?page=2&token=hidden",
-    });
-    const detail = await detailOf(id, body.deliveryId);
-    expect(detail).toMatchObject({
-      id: body.deliveryId,
-      webhookId: id,
-      verdict: "accepted",
-      reason: null,
-      deliveryKey: null,
-      repeats: null,
-      runId: body.runId,
-      contentType: "application/json",
-      bodyBytes: Buffer.byteLength(text),
-      remoteAddress: expect.stringContaining("127.0.0.1"),
-      query: { page: "2", token: "[redacted]" },
-      body: '{"name":"Ada","password":"[redacted]","list":[{"api_key":"[redacted]","token":null}]}',
-      isBodyTruncated: false,
-    });
-    expect(detail.headers).toMatchObject({
-      "x-event": "push",
-      "x-sig": "[redacted]",
-      authorization: "[redacted]",
-      cookie: "[redacted]",
-    });
-  });
-
-  it("is cut for display, and for good where it cannot be delivered again", async () => {
-    const { id, url } = await createWebhook(client, {
-      verification: "bearer",
-      secret: "a token of the sender",
-    });
-    const sending = { body: "x".repeat(200_000), headers: { "content-type": "text/plain" } };
-    const rejected = await deliver(url, sending);
-    expect(rejected.status).toBe(401);
-    const accepted = await deliver(url, {
-      ...sending,
-      headers: { ...sending.headers, authorization: "Bearer a token of the sender" },
-    });
-    const shown = await detailOf(id, accepted.body.deliveryId);
-    expect([shown.body.length, shown.isBodyTruncated, shown.bodyBytes]).toEqual([65_536, true, 200_000]);
-    const [, first] = await deliveriesOf(client, id);
-    const cut = await detailOf(id, first.id);
-    expect([cut.verdict, cut.body.length, cut.isBodyTruncated, cut.bodyBytes]).toEqual([
-      "rejected",
-      4_096,
-      true,
-      200_000,
-    ]);
-  });
-
-  it("of rejected ones is no more than the newest 100, and of unknown addresses nothing", async () => {
-    const { id, url } = await createWebhook(client, { verification: "github", rateLimitPerMinute: 60_000 });
-    for (let round = 0; round < 13; round += 1) {
-      await Promise.all(Array.from({ length: 10 }, () => deliver(url, { body: { round } })));
-    }
-    const rows =
-      await sql`select body from webhook_deliveries where webhook_id = ${id} order by created_at desc`;
-    expect(rows.length).toBeGreaterThanOrEqual(100);
-    expect(rows.length).toBeLessThanOrEqual(109);
-    await deliver(url, { body: { round: 99 } });
-    expect(await sql`select from webhook_deliveries where webhook_id = ${id}`).toHaveLength(100);
-    const before = await sql`select count(*)::int as count from webhook_deliveries`;
-    await deliver(`${server.url}/hooks/whk_${"0".repeat(32)}`, { body: {} });
-    expect(await sql`select count(*)::int as count from webhook_deliveries`).toEqual(before);
   });
 });
 
@@ -211,6 +144,49 @@ describe("delivering again", () => {
     expect(await webhookRuns(client)).toHaveLength(1);
   });
 
+  it("with the same idempotency key starts one run, also when the workflow could not run any more", async () => {
+    const { id, url, workflowId } = await createWebhook(client);
+    const first = await deliver(url, { body: { name: "Ada" } });
+    const second = await deliver(url, { body: { name: "Ada" } });
+    const key = { "idempotency-key": "k" };
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => redeliver(id, first.body.deliveryId, key)),
+    );
+    const [one] = answers;
+    expect(one?.body.repeats).toBe(first.body.deliveryId);
+    await edit(client, workflowId, [
+      { operation_type: "remove", block_id: "greet" },
+      { operation_type: "remove", block_id: "start" },
+    ]);
+    answers.push(await redeliver(id, first.body.deliveryId, key));
+    for (const { status, headers, body } of answers) {
+      expect([status, headers.get("location"), body]).toEqual([202, `/api/runs/${body.runId}`, one?.body]);
+    }
+    expect(await webhookRuns(client)).toHaveLength(3);
+    expect(await deliveriesOf(client, id)).toHaveLength(3);
+    for (const [deliveryId, headers] of [
+      [first.body.deliveryId, { "idempotency-key": "other" }],
+      [first.body.deliveryId, {}],
+      [second.body.deliveryId, key],
+    ]) {
+      expect((await redeliver(id, deliveryId, headers)).body.error).toBe("delivery_failed");
+    }
+  });
+
+  it("of a failed one with the same idempotency key is no conflict with itself", async () => {
+    const empty = await createWorkflow(client);
+    const { id, url } = await createWebhook(client, { workflowId: empty });
+    await deliver(url, { body: {}, headers: { "idempotency-key": "of the sender" } });
+    const [failed] = await deliveriesOf(client, id);
+    await edit(client, empty, [{ operation_type: "add", block_id: "start", type: "trigger_webhook" }]);
+    const races = await Promise.all(
+      Array.from({ length: 5 }, () => redeliver(id, failed.id, { "idempotency-key": "k" })),
+    );
+    expect(races.map(({ status }) => status)).toEqual(Array(5).fill(202));
+    expect(new Set(races.map(({ body }) => body.runId)).size).toBe(1);
+    expect((await redeliver(id, failed.id, { "idempotency-key": "other" })).body.error).toBe("conflict");
+  });
+
   it("is a conflict for what was rejected or a duplicate, and fails without the workflow", async () => {
     const { id, url, workflowId } = await createWebhook(client);
     const sending = { body: {}, headers: { "idempotency-key": "k" } };
@@ -242,25 +218,6 @@ describe("a webhook with a version of its own", () => {
     expect(
       (await webhookRuns(client)).map((run: { workflowVersion: number }) => run.workflowVersion),
     ).toEqual([2, 1]);
-  });
-});
-
-describe("the rate limit of a webhook", () => {
-  it("refuses what is above it with Retry-After, stores none of it and leaves other webhooks alone", async () => {
-    const { id, url, workflowId } = await createWebhook(client, { rateLimitPerMinute: 3 });
-    const other = await createWebhook(client, { workflowId });
-    const answers = [];
-    for (let index = 0; index < 5; index += 1) answers.push(await deliver(url, { body: {} }));
-    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 429, 429]);
-    const [, , , limited] = answers;
-    expect(limited?.body).toEqual({
-      error: "rate_limited",
-      message: "Too many deliveries to this webhook.",
-      retryAfterMs: expect.any(Number),
-    });
-    expect(Number(limited?.headers.get("retry-after"))).toBe(Math.ceil(limited?.body.retryAfterMs / 1_000));
-    expect(await deliveriesOf(client, id)).toHaveLength(3);
-    expect((await deliver(other.url, { body: {} })).status).toBe(202);
   });
 });
 

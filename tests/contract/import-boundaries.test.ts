@@ -77,7 +77,7 @@ const direction: Record<Room, readonly (Room | `${Room}.service`)[]> = {
   secrets: ["db", "errors"],
   signals: ["db", "errors"],
   approvals: ["db", "errors"],
-  webhooks: ["db", "errors"],
+  webhooks: ["db", "errors", "runs.service"],
   engine: ["db", "errors"],
   expressions: ["processes"],
   processes: [],
@@ -141,7 +141,7 @@ const doorways: Record<string, { readonly code?: RegExp; readonly types?: RegExp
   pino: { code: /^server\/main\.ts$/, types: /^server\// },
   undici: { code: /^server\/connectors\/builtin\// },
   "ipaddr.js": { code: /^server\/(?:connectors\/builtin\/|auth\/rate-limit\.ts$)/ },
-  "lru-cache": { code: /^server\/(?:runs|schedules|expressions)\// },
+  "lru-cache": { code: /^server\/(?:runs|schedules|webhooks|expressions)\// },
   "fastest-levenshtein": { code: /^server\/workflows\/nearest-names\.ts$/ },
   zod: { code: /^/ },
 };

@@ -478,7 +478,7 @@ export const operationsTable: Readonly<Record<string, OperationRow>> = {
   },
   "webhooks.redeliver": {
     input: ({ webhookId, deliveryId }) => ({ id: webhookId, deliveryId }),
-    invalid: null,
+    invalid: { idempotencyKey: 5 },
     ids: { id: "not_found", deliveryId: "not_found" },
     status: 202,
     hasLocation: true,

@@ -73,7 +73,7 @@ export const webhookDeliveries = pgTable(
     /** Without credentials and signatures. */
     headers: json<Record<string, string>>("headers").notNull(),
     query: json<Record<string, string | string[]>>("query").notNull(),
-    /** Whole where the delivery may be delivered again, else its beginning. */
+    /** As it was sent where the delivery may be delivered again, else its beginning in UTF-8 without credentials. */
     body: bytes("body").notNull(),
     bodyBytes: integer("body_bytes").notNull(),
     remoteAddress: text("remote_address"),
