@@ -72,8 +72,8 @@ export class DeliveryService {
   }
 
   /**
-   * Takes a delivery that the rate limit has admitted. When the answer is `accepted` its run is durable, and no other delivery with the same key starts
-   * one.
+   * Takes a delivery that the rate limit has admitted. When the answer is `accepted` its run is durable, and no other
+   * delivery with the same key starts one.
    * @throws AppError `not_found` (deleted meanwhile), `unauthorized` (not verified), `invalid_body` (not readable),
    * `rate_limited`, `payload_too_large`, `delivery_failed` and `dispatch_failed` (kept, but no run was started).
    */
