@@ -51,8 +51,10 @@ export class Ledger {
     const candidates = await this.#dropTaken(tx.db, all);
     if (candidates.length === 0) return [];
     const now = this.#options.now();
-    const verdicts = await this.#check(tx.db, candidates);
-    const progress = await this.#readProgress(tx.db, candidates);
+    const [verdicts, progress] = await Promise.all([
+      this.#check(tx.db, candidates),
+      this.#readProgress(tx.db, candidates),
+    ]);
     const decisions: Decision[] = [];
     for (const candidate of candidates) {
       const own = progress.get(keyOf(candidate.schedule));
@@ -61,9 +63,11 @@ export class Ledger {
     }
     const written = await this.#write(tx.db, decisions, now);
     const starting = written.filter(({ run }) => run !== null);
-    await this.#cancelPrevious(tx, starting);
-    await this.#dispatch(tx, starting, now);
-    await this.#promoteQueued(tx.db, written, now);
+    await Promise.all([
+      this.#cancelPrevious(tx, starting),
+      this.#dispatch(tx, starting, now),
+      this.#promoteQueued(tx.db, written, now),
+    ]);
     const ids = new Set(written.map(({ id }) => id));
     return decisions.map(({ candidate, id, outcome, runId, reason }) =>
       ids.has(id)
