@@ -4,6 +4,7 @@ import { createCatalogue } from "../../server/connectors/catalogue.js";
 import { applyEditOperations } from "../../server/workflows/apply-edit-operations.js";
 import { nearestNames } from "../../server/workflows/nearest-names.js";
 import { validateDocument } from "../../server/workflows/validate-document.js";
+import { processorMs } from "../support/processor-time.js";
 import { documentOf } from "../support/sample-block-types.js";
 
 /**
@@ -77,6 +78,33 @@ describe("a document full of mistakes", () => {
       field: "branches[5000].when",
       error: "branches[5000].when: The workflow has more than 5000 expressions; take some out.",
     });
+  });
+});
+
+describe("a batch that changes what is large again and again", () => {
+  const many = Object.fromEntries(list(60_000, (index) => [`k${index}`, index]));
+  const change = (of: (index: number) => object) => list(500, of);
+
+  it.each<[string, Parameters<typeof documentOf>[0], object[]]>([
+    [
+      "parameters",
+      { blocks: [{ id: "a", type: "transform", params: many }] },
+      change((index) => ({ operation_type: "update", block_id: "a", params: { [`k${index}`]: null } })),
+    ],
+    [
+      "variables",
+      { variables: many },
+      change((index) => ({ operation_type: "configure", variables: { [`k${index}`]: null } })),
+    ],
+  ])("takes about a second at most: %s", (_what, before, ops) => {
+    let after: object = {};
+    const tookMs = processorMs(() => {
+      const { document, applied } = applyEditOperations(documentOf(before), ops, catalogue);
+      expect(applied).toBe(500);
+      after = document.blocks[0]?.params ?? document.variables;
+    });
+    expect(Object.keys(after)).toEqual(Object.keys(many).slice(500));
+    expect(tookMs).toBeLessThan(5_000);
   });
 });
 
