@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { builtinConnectors } from "../../server/connectors/builtin/index.js";
 import { createCatalogue } from "../../server/connectors/catalogue.js";
 import { applyEditOperations } from "../../server/workflows/apply-edit-operations.js";
+import type { WorkflowDocument } from "../../server/workflows/document.js";
 import { nearestNames } from "../../server/workflows/nearest-names.js";
 import { validateDocument } from "../../server/workflows/validate-document.js";
 import { processorMs } from "../support/processor-time.js";
@@ -16,6 +18,7 @@ const catalogue = createCatalogue(
 );
 const validate = (document: Parameters<typeof documentOf>[0]) =>
   validateDocument(documentOf(document), catalogue);
+type JsonValue = WorkflowDocument["variables"][string];
 const list = <T>(length: number, of: (index: number) => T) => Array.from({ length }, (_, index) => of(index));
 
 describe("a document full of mistakes", () => {
@@ -78,6 +81,38 @@ describe("a document full of mistakes", () => {
       field: "branches[5000].when",
       error: "branches[5000].when: The workflow has more than 5000 expressions; take some out.",
     });
+  });
+});
+
+describe("a document that is large in one place", () => {
+  it("may have a quarter of a million texts, deep inside", () => {
+    const nested = (depth: number, value: JsonValue): JsonValue =>
+      depth === 0 ? value : [nested(depth - 1, value)];
+    const template = nested(
+      90,
+      list(300_000, () => ""),
+    );
+    let errors: unknown[] = [];
+    const tookMs = processorMs(() => {
+      errors = validate({ blocks: [{ id: "a", type: "transform", params: { template } }] });
+    });
+    expect(errors).toEqual([]);
+    expect(tookMs).toBeLessThan(2_000);
+  });
+
+  it("may have any number of mistakes in one option of a parameter", () => {
+    const type = {
+      type: "choice",
+      kind: "compute" as const,
+      params: z.object({ list: z.union([z.number(), z.array(z.string())]) }),
+      outputs: z.object({}),
+      hasOpenOutputs: false,
+    };
+    const document = documentOf({
+      blocks: [{ id: "a", type: "choice", params: { list: ["{{trigger.x}}", ...list(200_000, () => 1)] } }],
+    });
+    const errors = validateDocument(document, { get: () => type, types: () => ["choice"] });
+    expect(errors).toHaveLength(1_000);
   });
 });
 
