@@ -45,10 +45,17 @@ export function isLiteralAt(type: Pick<BlockType, "params">, path: Path): boolea
   return leadsTo("isLiteral", type.params, path);
 }
 
-function leadsTo(mark: "isExpression" | "isLiteral", schema: z.core.$ZodType, path: Path): boolean {
+function leadsTo(
+  mark: "isExpression" | "isLiteral",
+  schema: z.core.$ZodType,
+  path: Path,
+  depth = 0,
+): boolean {
   if (marksOf(schema)[mark]) return true;
-  const [step, ...rest] = path;
-  return step !== undefined && childrenOf(schema, step).some((child) => leadsTo(mark, child, rest));
+  const step = path[depth];
+  return (
+    step !== undefined && childrenOf(schema, step).some((child) => leadsTo(mark, child, path, depth + 1))
+  );
 }
 
 /** The schemas that a value at the step may have to fit. */

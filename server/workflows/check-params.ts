@@ -1,7 +1,6 @@
 import type { z } from "zod";
 import { BlockError } from "../connectors/block-error.js";
 import { type BlockType, parameterUse } from "./block-types.js";
-import { asksForText, describeIssue } from "./schema-issue.js";
 import { kindOf, type ValueKind, type ValueKinds } from "./value-kind.js";
 
 type Path = readonly PropertyKey[];
@@ -16,12 +15,8 @@ export interface TemplateValue {
 /** One thing in the parameters that their schema does not take. */
 export interface ParamProblem {
   readonly path: Path;
-  /** What was expected, as a clause. */
-  readonly expected: string;
-  /** Whether it comes of a rule of the connector's own, such as one over several parameters. */
-  readonly isOwnRule: boolean;
-  /** Whether that is a text. */
-  readonly wantsText: boolean;
+  /** What their schema says of it; described where it is shown, because there may be tens of thousands. */
+  readonly issue: Issue;
   readonly template: TemplateValue | null;
 }
 
@@ -38,7 +33,7 @@ const samples: Readonly<Record<ValueKind, unknown>> = {
 /** Where the templates are: a tree along their paths. */
 interface TemplateTree {
   template: TemplateValue | null;
-  readonly children: Map<PropertyKey, TemplateTree>;
+  children: Map<PropertyKey, TemplateTree> | null;
 }
 
 /**
@@ -81,11 +76,12 @@ export function* refusedParams(
 }
 
 function plantTree(templates: readonly TemplateValue[]): TemplateTree {
-  const root: TemplateTree = { template: null, children: new Map() };
+  const root: TemplateTree = { template: null, children: null };
   for (const template of templates) {
     let node = root;
     for (const step of template.path) {
-      const next = node.children.get(step) ?? { template: null, children: new Map() };
+      node.children ??= new Map();
+      const next = node.children.get(step) ?? { template: null, children: null };
       node.children.set(step, next);
       node = next;
     }
@@ -116,14 +112,7 @@ function parseIssues(schema: z.ZodType, value: unknown): readonly Issue[] {
 function judge(issue: Issue, base: Path, tree: TemplateTree, round: number): ParamProblem[] {
   const path = [...base, ...issue.path];
   const { template, isOnTheWay } = findTemplate(path, tree);
-  const isOwnRule = issue.code === "custom";
-  const problem = {
-    path,
-    expected: describeIssue(issue),
-    isOwnRule,
-    wantsText: asksForText(issue),
-    template,
-  };
+  const problem = { path, issue, template };
   if (template !== null) {
     const isRoot = path.length === template.path.length;
     const isAtFault =
@@ -140,7 +129,7 @@ function judge(issue: Issue, base: Path, tree: TemplateTree, round: number): Par
 }
 
 function depthOf(problems: readonly ParamProblem[]): number {
-  return Math.max(...problems.map(({ path }) => path.length));
+  return problems.reduce((deepest, { path }) => Math.max(deepest, path.length), 0);
 }
 
 /** The template at the path or above it, or else whether the path leads to one. */
@@ -151,9 +140,9 @@ function findTemplate(
   let node: TemplateTree | undefined = tree;
   for (const step of path) {
     if (node === undefined || node.template !== null) break;
-    node = node.children.get(step);
+    node = node.children?.get(step);
   }
-  return { template: node?.template ?? null, isOnTheWay: node !== undefined && node.children.size > 0 };
+  return { template: node?.template ?? null, isOnTheWay: (node?.children ?? null) !== null };
 }
 
 /** Whether the issue says that no value of this kind would do, rather than that the sample would not. */
@@ -184,9 +173,10 @@ function sampleOf({ kinds }: TemplateValue, round: number): unknown {
 function fill(value: unknown, tree: TemplateTree | undefined, round: number): unknown {
   if (tree === undefined) return value;
   if (tree.template !== null) return sampleOf(tree.template, round);
-  if (tree.children.size === 0 || typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map((item, index) => fill(item, tree.children.get(index), round));
+  const { children } = tree;
+  if (children === null || typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((item, index) => fill(item, children.get(index), round));
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [key, fill(item, tree.children.get(key), round)]),
+    Object.entries(value).map(([key, item]) => [key, fill(item, children.get(key), round)]),
   );
 }

@@ -7,24 +7,22 @@ import { type Refusal, refusal } from "./refusal.js";
 type Params = Block["params"];
 
 /**
- * Merges parameter by parameter; null removes one, also one that the type does not know. Hidden and unknown ones
- * are refused, unless the type itself is unknown to this server.
+ * Merges parameter by parameter into `params`; null removes one, also one that the type does not know. Hidden and
+ * unknown ones are refused, unless the type itself is unknown to this server.
  */
 export function mergeParams(
-  current: Params,
+  params: Map<string, Params[string]>,
   patch: Params,
   type: BlockType | undefined,
-): { params: Params; changes: number; refusals: Refusal[] } {
-  const merged = new Map(Object.entries(current));
+): { changes: number; refusals: Refusal[] } {
   const refusals: Refusal[] = [];
   for (const [name, value] of Object.entries(patch)) {
-    const isRemoval = value === null && merged.delete(name);
+    const isRemoval = value === null && params.delete(name);
     const objection = isRemoval || type === undefined ? null : objectTo(name, type);
     if (objection !== null) refusals.push(objection);
-    else if (value !== null) merged.set(name, value);
+    else if (value !== null) params.set(name, value);
   }
-  const changes = Object.keys(patch).length - refusals.length;
-  return { params: Object.fromEntries(merged), changes, refusals };
+  return { changes: Object.keys(patch).length - refusals.length, refusals };
 }
 
 function objectTo(name: string, type: BlockType): Refusal | null {

@@ -21,21 +21,23 @@ export function readTemplate(
   scope: ReferenceScope,
   viewpoint: Viewpoint,
 ): TextReading {
-  const errors = new Map<string, readonly [ValidationCode, string]>();
+  const errors: (readonly [ValidationCode, string])[] = [];
+  const seen = new Set<string>();
   const sole = soleReference(parts);
   let kinds: ValueKinds | null = null;
   for (const part of parts) {
-    if (errors.size === MAX_MISTAKES) break;
-    if (errors.has(part.text)) continue;
+    if (errors.length === MAX_MISTAKES) break;
+    if ((part.kind === "text" && part.problem === null) || seen.has(part.text)) continue;
+    seen.add(part.text);
     if (part.kind === "text") {
-      if (part.problem !== null) errors.set(part.text, ["malformed_reference", part.problem]);
+      errors.push(["malformed_reference", part.problem ?? ""]);
       continue;
     }
     const sight = scope.look(part, viewpoint);
-    if ("code" in sight) errors.set(part.text, [sight.code, `${excerpt(part.text)}: ${sight.error}.`]);
+    if ("code" in sight) errors.push([sight.code, `${excerpt(part.text)}: ${sight.error}.`]);
     kinds = "code" in sight || part !== sole ? ["string"] : sight.kinds;
   }
-  return { errors: [...errors.values()], kinds: errors.size > 0 ? "any" : kinds };
+  return { errors, kinds: errors.length > 0 ? "any" : kinds };
 }
 
 /** Finds the references of a text in which none is filled. */

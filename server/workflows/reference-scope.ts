@@ -35,6 +35,7 @@ export class ReferenceScope {
   readonly #kindsByOutput = new Map<string, ValueKinds>();
   /** Only what runs passes anything on. */
   readonly #enabledGraph: Graph;
+  readonly #ancestors = new Map<string, ReadonlySet<string>>();
   readonly #loops: LoopPaths;
   readonly #variableNames: readonly string[];
   #expressions = 0;
@@ -91,12 +92,11 @@ export class ReferenceScope {
     };
   }
 
-  /** Whether enabled blocks lead from the first to the second; the answer is found once and kept. */
+  /** Whether enabled blocks lead from the other to the block; what leads to a block is found once and kept. */
   #upstreamOf(id: string): (other: string) => boolean {
-    let ancestors: ReadonlySet<string> | null = null;
     return (other) => {
-      if (this.#enabledGraph.hasEdge({ source: other, target: id })) return true;
-      ancestors ??= this.#enabledGraph.ancestorsOf(id);
+      const ancestors = this.#ancestors.get(id) ?? this.#enabledGraph.ancestorsOf(id);
+      this.#ancestors.set(id, ancestors);
       return ancestors.has(other);
     };
   }

@@ -18,11 +18,13 @@ import { nearestNames } from "./nearest-names.js";
 import { readExpression, readLiteral, readTemplate, type TextReading } from "./read-text.js";
 import { ReferenceScope } from "./reference-scope.js";
 import { parseTemplate } from "./references.js";
-import { fieldName, TEXT_REMEDY } from "./schema-issue.js";
+import { asksForText, describeIssue, fieldName, TEXT_REMEDY } from "./schema-issue.js";
 import { errorAt, type ValidationError } from "./validation-error.js";
 
 /** Most errors reported at once. */
 const MAX_ERRORS = 1_000;
+/** What there is to say of a text that stands for itself. */
+const NO_REFERENCE: TextReading = { errors: [], kinds: null };
 
 type Path = readonly (string | number)[];
 
@@ -94,9 +96,9 @@ function* checkBlock(
   yield* checkNames(block, type);
   const templates: TemplateValue[] = [];
   const before = scope.before(block.id);
-  for (const [path, text] of textsIn(block.params, [])) {
+  for (const [path, text] of textsIn(block.params)) {
     const { errors, kinds } = readTextAt(type, path, text, scope, before);
-    if (kinds !== null) templates.push({ path, kinds });
+    if (kinds !== null) templates.push({ path: [...path], kinds });
     for (const [code, error] of errors) {
       yield {
         ...errorAt(block, code, `${fieldName(path)}: ${error}`),
@@ -128,6 +130,7 @@ function readTextAt(
   if (isExpressionAt(type, path)) {
     return readExpression(text, scope, { ...before, areSecretsAllowed: false }, "invalid_expression");
   }
+  if (!text.includes("{{")) return NO_REFERENCE;
   const parts = parseTemplate(text);
   if (isLiteralAt(type, path)) return readLiteral(parts);
   const areSecretsAllowed = parameterUse(type, String(path[0])) === "secret";
@@ -152,21 +155,18 @@ function* checkNames(block: Block, type: BlockType): Generator<ValidationError> 
   }
 }
 
-function paramError(
-  block: Block,
-  type: BlockType,
-  { path, expected, isOwnRule, wantsText, template }: ParamProblem,
-): ValidationError {
+function paramError(block: Block, type: BlockType, { path, issue, template }: ParamProblem): ValidationError {
+  const expected = describeIssue(issue);
   const field = excerpt(fieldName(path), 200);
   const value = valueAt(block.params, path);
   const shown = shownValue(type, path, value);
   if (template !== null) {
     const kinds = template.kinds === "any" ? "unknown" : template.kinds.join(" or ");
-    const remedy = wantsText ? `use another output, or ${TEXT_REMEDY}` : "use another output";
+    const remedy = asksForText(issue) ? `use another output, or ${TEXT_REMEDY}` : "use another output";
     const error = `${field}: ${expected.replace(/, received .*$/, "")}, but the template gives ${kinds}; ${remedy}.`;
     return { ...errorAt(block, "reference_type_mismatch", error), field, ...shown };
   }
-  if (path.length === 1 && value === undefined && !isOwnRule) {
+  if (path.length === 1 && value === undefined && issue.code !== "custom") {
     const error = `${field} is required by ${type.type} and not set; set it by an update.`;
     return { ...errorAt(block, "missing_param", error), field };
   }
@@ -174,13 +174,28 @@ function paramError(
   return { ...errorAt(block, "invalid_param", error), ...(field === "" ? {} : { field }), ...shown };
 }
 
-/** Every text in a value with its path. */
-function* textsIn(value: unknown, path: Path): Generator<[Path, string]> {
-  if (typeof value === "string") yield [path, value];
-  else if (typeof value === "object" && value !== null) {
-    const entries = Array.isArray(value) ? value.entries() : Object.entries(value);
-    for (const [key, item] of entries) yield* textsIn(item, [...path, key]);
+/** Every text in the parameters with its path, in order; read the path before the next one is asked for. */
+function* textsIn(params: object): Generator<[Path, string]> {
+  const path: (string | number)[] = [];
+  // A generator for each level would hand every text up through all of them.
+  const open = [entriesOf(params)];
+  for (let entries = open.at(-1); entries !== undefined; entries = open.at(-1)) {
+    const { done, value: entry } = entries.next();
+    if (done === true) {
+      open.pop();
+      path.pop();
+      continue;
+    }
+    const [key, value] = entry;
+    path.push(key);
+    if (typeof value === "string") yield [path, value];
+    if (typeof value === "object" && value !== null) open.push(entriesOf(value));
+    else path.pop();
   }
+}
+
+function entriesOf(value: object): Iterator<[string | number, unknown], undefined> {
+  return Array.isArray(value) ? value.entries() : Object.entries(value).values();
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {

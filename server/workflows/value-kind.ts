@@ -26,6 +26,8 @@ export function kindsAt(schema: z.ZodType, path: readonly (string | number)[]): 
   jsonSchemas.set(schema, root);
   let alternatives = alternativesOf(root, root);
   for (const step of path) {
+    // What may be anything holds anything.
+    if (alternatives.some((each) => ownKinds(each) === "any")) return "any";
     alternatives = alternatives
       .flatMap((each) => childrenOf(each, step))
       .flatMap((each) => alternativesOf(each, root));

@@ -5,9 +5,9 @@ import {
   type Connection,
   MAX_BLOCKS,
   MAX_CONNECTIONS,
-  Metadata,
   type WorkflowDocument,
 } from "./document.js";
+import { DraftParts } from "./draft-parts.js";
 import type {
   AddOperation,
   ConfigureOperation,
@@ -32,20 +32,23 @@ export interface Outcome {
 /** Most handles that a refusal names. */
 const MAX_NAMED_HANDLES = 20;
 
+type Params = Map<string, Block["params"][string]>;
 type BlockSettings = Omit<AddOperation, "operation_type" | "block_id" | "type" | "params">;
 
 /** A private copy of a document that takes one operation after another; the document itself is never touched. */
 export class WorkflowDraft {
-  #whole: WorkflowDocument;
+  readonly #parts: DraftParts;
   readonly #blockTypes: BlockTypes;
   #blocks: Block[];
   #connections: Connection[];
   /** The first of each id: a replaced document may repeat one. */
   readonly #byId = new Map<string, Block>();
   readonly #graph: Graph;
+  /** Copied once, not with every operation: a block may have tens of thousands of parameters. */
+  readonly #params = new Map<Block, Params>();
 
   constructor(document: WorkflowDocument, blockTypes: BlockTypes) {
-    this.#whole = document;
+    this.#parts = new DraftParts(document);
     this.#blockTypes = blockTypes;
     this.#blocks = document.blocks.map((block) => ({ ...block }));
     this.#connections = [...document.connections];
@@ -55,7 +58,11 @@ export class WorkflowDraft {
 
   /** The document as it stands now. */
   toDocument(): WorkflowDocument {
-    return { ...this.#whole, blocks: [...this.#blocks], connections: [...this.#connections] };
+    const blocks = this.#blocks.map((block) => {
+      const params = this.#params.get(block);
+      return params === undefined ? block : { ...block, params: Object.fromEntries(params) };
+    });
+    return { ...this.#parts.toDocument(), blocks, connections: [...this.#connections] };
   }
 
   /** Applies the operation as far as it can be; a refused one leaves the draft as it was. */
@@ -108,21 +115,20 @@ export class WorkflowDraft {
         { limit: MAX_BLOCKS },
       );
     }
-    const merged = mergeParams({}, params, blockType);
-    const block: Block = { id, type, enabled: true, params: merged.params };
+    const block: Block = { id, type, enabled: true, params: {} };
+    const { refusals } = mergeParams(this.#paramsOf(block), params, blockType);
     assignSettings(block, settings);
     this.#blocks.push(block);
     this.#byId.set(id, block);
-    return { isApplied: true, refusals: merged.refusals };
+    return { isApplied: true, refusals };
   }
 
   #update({ operation_type: _, block_id: id, params = {}, ...settings }: UpdateOperation): Outcome {
     const block = this.#byId.get(id);
     if (block === undefined) return this.#refuseMissing("block_not_found", "block_id", id);
-    const merged = mergeParams(block.params, params, this.#blockTypes.get(block.type));
+    const merged = mergeParams(this.#paramsOf(block), params, this.#blockTypes.get(block.type));
     const changes = merged.changes + assignSettings(block, settings);
-    if (changes > 0) block.params = merged.params;
-    else if (merged.refusals.length === 0) {
+    if (changes === 0 && merged.refusals.length === 0) {
       return refused(
         "malformed_op",
         "The update names nothing to change; give name, params, enabled, position, retry, timeoutMs, onError or join.",
@@ -216,15 +222,15 @@ export class WorkflowDraft {
         "The operation names nothing to change; give settings, variables or metadata with at least one key.",
       );
     }
-    const { settings: before, ...whole } = this.#whole;
-    const merged = merge(before ?? {}, settings);
-    this.#whole = {
-      ...whole,
-      metadata: Metadata.parse(merge(whole.metadata, metadata)),
-      variables: merge(whole.variables, variables),
-      ...(Object.keys(merged).length === 0 ? {} : { settings: merged }),
-    };
+    this.#parts.change({ settings, variables, metadata });
     return applied;
+  }
+
+  /** The parameters of a block, to be changed. */
+  #paramsOf(block: Block): Params {
+    const params = this.#params.get(block) ?? new Map(Object.entries(block.params));
+    this.#params.set(block, params);
+    return params;
   }
 
   #between(edge: { readonly source: string; readonly target: string }): Connection[] {
@@ -262,19 +268,6 @@ function describeEdge(
 ): string {
   const through = handle === undefined ? "" : ` through source_handle "${handle}"`;
   return `${noun} "${excerpt(source)}" → "${excerpt(target)}"${through}`;
-}
-
-/** Goes over an object key by key; null removes one. */
-function merge<Value>(
-  current: Readonly<Record<string, Value>>,
-  patch: Readonly<Record<string, Value | null | undefined>>,
-): Record<string, Value> {
-  const merged = new Map(Object.entries(current));
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) merged.delete(key);
-    else if (value !== undefined) merged.set(key, value);
-  }
-  return Object.fromEntries(merged);
 }
 
 /** Sets what is given and clears what is null; answers how many fields were named. */

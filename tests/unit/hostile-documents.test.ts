@@ -1,9 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { builtinConnectors } from "../../server/connectors/builtin/index.js";
 import { createCatalogue } from "../../server/connectors/catalogue.js";
 import { applyEditOperations } from "../../server/workflows/apply-edit-operations.js";
+import type { WorkflowDocument } from "../../server/workflows/document.js";
 import { nearestNames } from "../../server/workflows/nearest-names.js";
 import { validateDocument } from "../../server/workflows/validate-document.js";
+import { processorMs } from "../support/processor-time.js";
 import { documentOf } from "../support/sample-block-types.js";
 
 /**
@@ -15,6 +18,7 @@ const catalogue = createCatalogue(
 );
 const validate = (document: Parameters<typeof documentOf>[0]) =>
   validateDocument(documentOf(document), catalogue);
+type JsonValue = WorkflowDocument["variables"][string];
 const list = <T>(length: number, of: (index: number) => T) => Array.from({ length }, (_, index) => of(index));
 
 describe("a document full of mistakes", () => {
@@ -77,6 +81,65 @@ describe("a document full of mistakes", () => {
       field: "branches[5000].when",
       error: "branches[5000].when: The workflow has more than 5000 expressions; take some out.",
     });
+  });
+});
+
+describe("a document that is large in one place", () => {
+  it("may have a quarter of a million texts, deep inside", () => {
+    const nested = (depth: number, value: JsonValue): JsonValue =>
+      depth === 0 ? value : [nested(depth - 1, value)];
+    const template = nested(
+      90,
+      list(300_000, () => ""),
+    );
+    let errors: unknown[] = [];
+    const tookMs = processorMs(() => {
+      errors = validate({ blocks: [{ id: "a", type: "transform", params: { template } }] });
+    });
+    expect(errors).toEqual([]);
+    expect(tookMs).toBeLessThan(2_000);
+  });
+
+  it("may have any number of mistakes in one option of a parameter", () => {
+    const type = {
+      type: "choice",
+      kind: "compute" as const,
+      params: z.object({ list: z.union([z.number(), z.array(z.string())]) }),
+      outputs: z.object({}),
+      hasOpenOutputs: false,
+    };
+    const document = documentOf({
+      blocks: [{ id: "a", type: "choice", params: { list: ["{{trigger.x}}", ...list(200_000, () => 1)] } }],
+    });
+    const errors = validateDocument(document, { get: () => type, types: () => ["choice"] });
+    expect(errors).toHaveLength(1_000);
+  });
+});
+
+describe("a batch that changes what is large again and again", () => {
+  const many = Object.fromEntries(list(60_000, (index) => [`k${index}`, index]));
+  const change = (of: (index: number) => object) => list(500, of);
+
+  it.each<[string, Parameters<typeof documentOf>[0], object[]]>([
+    [
+      "parameters",
+      { blocks: [{ id: "a", type: "transform", params: many }] },
+      change((index) => ({ operation_type: "update", block_id: "a", params: { [`k${index}`]: null } })),
+    ],
+    [
+      "variables",
+      { variables: many },
+      change((index) => ({ operation_type: "configure", variables: { [`k${index}`]: null } })),
+    ],
+  ])("takes about a second at most: %s", (_what, before, ops) => {
+    let after: object = {};
+    const tookMs = processorMs(() => {
+      const { document, applied } = applyEditOperations(documentOf(before), ops, catalogue);
+      expect(applied).toBe(500);
+      after = document.blocks[0]?.params ?? document.variables;
+    });
+    expect(Object.keys(after)).toEqual(Object.keys(many).slice(500));
+    expect(tookMs).toBeLessThan(5_000);
   });
 });
 

@@ -84,6 +84,8 @@ function planLevels(document: WorkflowDocument, connectors: ConnectorLookup, lay
   const connections = document.connections.map((connection, index) => ({ ...connection, index }));
   const isEntry = ({ source, target }: Connection) => layout.loopOf(target) === source;
   const byId = new Map(document.blocks.map((block) => [block.id, block]));
+  const incoming = groupBy(connections, ({ target }) => target);
+  const outgoing = groupBy(connections, ({ source }) => source);
   const planned = layout.order.flatMap((id): PlannedBlock[] => {
     const block = byId.get(id);
     if (block === undefined) return [];
@@ -91,12 +93,13 @@ function planLevels(document: WorkflowDocument, connectors: ConnectorLookup, lay
       {
         block,
         connector: connectors.get(block.type),
-        incoming: connections.filter(({ target }) => target === id),
-        outgoing: connections.filter((connection) => connection.source === id && !isEntry(connection)),
+        incoming: incoming.get(id) ?? [],
+        outgoing: (outgoing.get(id) ?? []).filter((connection) => !isEntry(connection)),
       },
     ];
   });
   const shared = { variables: document.variables, nameToId: nameBlocks(document.blocks) };
+  const blocksOf = groupBy(planned, ({ block }) => layout.loopOf(block.id));
   const levels = new Map<string | null, Plan>();
   const body = (loopId: string) => {
     const level = levels.get(loopId);
@@ -105,13 +108,23 @@ function planLevels(document: WorkflowDocument, connectors: ConnectorLookup, lay
   };
   const loops = document.blocks.filter(({ type }) => type === LOOP_TYPE).map(({ id }) => id);
   for (const loopId of [null, ...loops]) {
-    const blocks = planned.filter(({ block }) => layout.loopOf(block.id) === loopId);
-    const entries = connections.filter(
-      ({ source, sourceHandle }) => source === loopId && sourceHandle === EACH_HANDLE,
+    const entries = (outgoing.get(loopId ?? "") ?? []).filter(
+      ({ sourceHandle }) => sourceHandle === EACH_HANDLE,
     );
-    levels.set(loopId, { ...shared, body, ...planLevel(blocks, entries, layout.graph) });
+    levels.set(loopId, { ...shared, body, ...planLevel(blocksOf.get(loopId) ?? [], entries, layout.graph) });
   }
   return levels.get(null) ?? body("");
+}
+
+function groupBy<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key) ?? [];
+    groups.set(key, group);
+    group.push(item);
+  }
+  return groups;
 }
 
 function planLevel(
