@@ -174,6 +174,15 @@ describe("the email block", () => {
     expect(error.message).not.toContain("wrong-password");
   });
 
+  it("passes a long answer on whole, so that a secret in it is found before it is cut", async () => {
+    const text = `${"x".repeat(295)} ${PASSWORD}`;
+    const { smtpUrl } = await mailServer({
+      onMailFrom: (_address, _session, callback) =>
+        callback(Object.assign(new Error(text), { responseCode: 550 })),
+    });
+    expect((await blockFailure(email, { ...mail, smtpUrl })).message).toContain(text);
+  });
+
   it("tries again after a refused connection, a silent end and a busy server", async () => {
     expect(
       await blockFailure(email, { ...mail, from: "a@example.com", smtpUrl: "smtp://127.0.0.1:9" }),

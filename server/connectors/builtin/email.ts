@@ -14,8 +14,6 @@ import { type MailAddress, parseMailAddress, parseSmtpUrl, type SmtpTarget } fro
 /** Times that a step of the exchange with the mail server may take, in milliseconds. */
 const GREETING_TIMEOUT_MS = 15_000;
 const SOCKET_TIMEOUT_MS = 30_000;
-/** Longest part of a mail server's answer that is shown, in characters. */
-const MAX_ANSWER_LENGTH = 300;
 
 const line = z
   .string()
@@ -169,7 +167,8 @@ function toFailure(error: unknown, { host, port }: SmtpTarget): BlockError {
   };
   const name = typeof code === "string" ? code : "no answer";
   if (typeof responseCode === "number") {
-    const answer = typeof response === "string" ? response.slice(0, MAX_ANSWER_LENGTH) : String(responseCode);
+    // Whole: what is kept is cut once it was searched for secrets, of which a cut one would not be found.
+    const answer = typeof response === "string" ? response : String(responseCode);
     const problem =
       command === "STARTTLS"
         ? `offers no TLS, which SMTP_URL asks for with requireTLS=true; use a server that does: ${answer}`

@@ -37,8 +37,11 @@ export type PostgresReport = { readonly phase: PostgresPhase } | PostgresResult;
 /** What the process is told: what to do, then perhaps that nobody waits for it any more. */
 export type PostgresOrder = PostgresJob | "cancel";
 
-/** Longest message of a database that is passed on, in characters. */
-const MAX_MESSAGE_LENGTH = 2_000;
+/**
+ * Longest message of a database that is passed on, in characters: far longer than what is kept of it, so that the cut is
+ * made once it was searched for secrets, of which a cut one would not be found.
+ */
+const MAX_MESSAGE_LENGTH = 200_000;
 
 let session: PostgresSession | null = null;
 let isOver = false;
