@@ -248,7 +248,8 @@ function createLifecycle(
         await failureRuns.start();
       }
       if (hasScheduler(config)) {
-        scheduler = await startScheduler({ schedules, runs, sql: database.sql, now, logger });
+        const holdRuns = (milliseconds: number) => engine.holdClaims(milliseconds);
+        scheduler = await startScheduler({ schedules, runs, sql: database.sql, holdRuns, now, logger });
       }
     },
     endStreams: () => runReader.close(),

@@ -61,6 +61,11 @@ export interface Engine {
   readProgress(runId: string): Promise<RunProgress | null>;
   /** Starts working on runs. */
   start(): Promise<void>;
+  /**
+   * Leaves the machine to what is more urgent: a started worker claims no run for so many milliseconds from now, 0 ends
+   * it; runs that it works on go on.
+   */
+  holdClaims(milliseconds: number): void;
   /** Claims nothing more, lets running steps finish within the grace time and gives unfinished runs back. */
   stop(): Promise<void>;
   /** Whether a started worker is able to claim runs; true without one. */
@@ -110,6 +115,8 @@ export function createEngine(options: EngineOptions): Engine {
       await worker?.stop();
       worker = null;
     },
+
+    holdClaims: (milliseconds) => worker?.holdClaims(milliseconds),
 
     isHealthy: () => worker === null || worker.isHealthy(),
   };

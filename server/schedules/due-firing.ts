@@ -12,9 +12,9 @@ import * as store from "./store.js";
 import { CronError } from "./wall-times.js";
 
 /** How many due schedules or pending rows one transaction takes. */
-const BATCH = 250;
+const BATCH = 500;
 /** How many rows one transaction writes before it leaves further schedules to the next. */
-const BATCH_ROWS = 1_000;
+const BATCH_ROWS = 2_000;
 /** After how many whole batches that are on time come late and pending ones, of which there may be many too. */
 const OTHERS_AFTER = 4;
 /** How long a schedule waits whose instants could not even be written down, in milliseconds. */
@@ -47,6 +47,11 @@ export class DueFiring {
 
   constructor(options: DueFiringOptions) {
     this.#options = options;
+  }
+
+  /** Whether more was on time than one batch takes when it was looked last. */
+  get isBehind(): boolean {
+    return this.#wholeBatches > 0;
   }
 
   /**

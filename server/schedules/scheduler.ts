@@ -14,6 +14,9 @@ const MIN_SLEEP_MS = 20;
 const RETRY_MS = 1_000;
 /** How long stopping waits for what is being fired, in milliseconds; the end of the pool rolls the rest back. */
 const STOP_MS = 5_000;
+/** How long runs are held for what is due at once, each time and at most, in milliseconds. */
+const HOLD_MS = 500;
+const MAX_HOLD_MS = 2_000;
 /** How many batches of due schedules one process fires at the same time. */
 const CONCURRENCY = 2;
 
@@ -22,6 +25,8 @@ export interface SchedulerOptions {
   readonly runs: RunService;
   /** Pool whose connection listens for changed schedules and ended runs. */
   readonly sql: Sql;
+  /** Keeps this process from starting runs for so many milliseconds; 0 ends it. */
+  readonly holdRuns: (milliseconds: number) => void;
   readonly now: () => Date;
   readonly logger: Logger;
 }
@@ -36,7 +41,7 @@ export interface Scheduler {
  * run ends that an instant waits for.
  */
 export async function startScheduler(options: SchedulerOptions): Promise<Scheduler> {
-  const { schedules, runs, sql, now, logger } = options;
+  const { schedules, runs, sql, holdRuns, now, logger } = options;
   const controller = new AbortController();
   let wake = () => {};
   let isWoken = false;
@@ -63,9 +68,22 @@ export async function startScheduler(options: SchedulerOptions): Promise<Schedul
       };
     });
 
+  let behindSince: number | null = null;
+  /** Instants come first: the runs that they start could take the machine from those that are still to come. */
+  const holdRunsWhileBehind = () => {
+    if (!schedules.firing.isBehind) {
+      if (behindSince !== null) holdRuns(0);
+      behindSince = null;
+      return;
+    }
+    behindSince ??= performance.now();
+    holdRuns(Math.max(0, Math.min(HOLD_MS, behindSince + MAX_HOLD_MS - performance.now())));
+  };
+
   /** One lane fires until nothing is due. */
   const drain = async (): Promise<void> => {
-    while (!controller.signal.aborted && (await schedules.firing.fire()));
+    while (!controller.signal.aborted && (await schedules.firing.fire())) holdRunsWhileBehind();
+    holdRunsWhileBehind();
   };
 
   const round = async (): Promise<number> => {

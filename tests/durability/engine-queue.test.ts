@@ -47,6 +47,26 @@ describe("runs that are due", () => {
   });
 });
 
+describe("claims that are held", () => {
+  it("start no run until the hold ends, and then at once", async () => {
+    const { sql } = stage.database;
+    const engine = stage.createEngine();
+    await engine.start();
+    engine.holdClaims(60_000);
+    const runId = await stage.dispatch(await stage.keep({ blocks: [block("a", "work")] }));
+    const isLongDue = async () => {
+      const due = await sql`
+        select from openworkflow.workflow_runs where id = ${runId} and available_at < now() - interval '1 second'`;
+      return due.length > 0 ? true : null;
+    };
+    await waitUntil(isLongDue, 5_000, "a second to pass");
+    expect((await stage.find(runId)).state).toBe("pending");
+    engine.holdClaims(0);
+    await stage.waitFor(runId, ["completed"]);
+    await engine.stop();
+  });
+});
+
 describe("a database that refuses what passes by itself", () => {
   it.each([
     ["a full disk", "53100"],

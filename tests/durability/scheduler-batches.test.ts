@@ -69,14 +69,54 @@ describe("several instants of a schedule", () => {
   });
 });
 
+/** Makes so many more schedules like one that exists. */
+async function multiply(id: string, count: number): Promise<void> {
+  await scheduling.database.sql`
+    insert into schedules select (jsonb_populate_record(each, jsonb_build_object('id', 'sch_' || number))).*
+    from schedules each, generate_series(1, ${count}::int) number where each.id = ${id}`;
+}
+
+describe("more instants than a batch takes", () => {
+  it("hold the runs of the process until the last batch is written", async () => {
+    const { id } = await scheduling.schedules.create(owner, { workflowId, cron: "* * * * *" });
+    await multiply(id, 1_200);
+    clock.set("2026-11-22T10:01:00.000Z");
+    await scheduling.start();
+    await waitFor(
+      async () => {
+        const [row] = await scheduling.database.sql<{ fired: number }[]>`
+          select count(run_id)::int as fired from schedule_occurrences`;
+        return row?.fired;
+      },
+      (fired) => fired === 1_201,
+    );
+    await waitFor(
+      async () => scheduling.holds.at(-1),
+      (last) => last === 0,
+    );
+    const [first = 0] = scheduling.holds;
+    expect(first).toBeGreaterThan(0);
+    expect(Math.max(...scheduling.holds)).toBe(first);
+  });
+
+  it("of one batch hold nothing", async () => {
+    const { id } = await scheduling.schedules.create(owner, { workflowId, cron: "* * * * *" });
+    clock.set("2026-11-22T10:01:00.000Z");
+    await scheduling.start();
+    await waitFor(
+      () => ledgerOf(id),
+      (rows) => rows.length === 1,
+    );
+    expect(scheduling.holds).toEqual([]);
+  });
+});
+
 describe("after an outage", () => {
   it("instants that are on time do not wait for those that are late", async () => {
     const { schedules, database: pool } = scheduling;
     const { id: model } = await schedules.create(owner, { workflowId, cron: "* * * * *" });
     // More late schedules than one batch takes.
-    await pool.sql`
-      insert into schedules select (jsonb_populate_record(each, jsonb_build_object('id', 'sch_' || number))).*
-      from schedules each, generate_series(1, 600) number where each.id = ${model}`;
+    await multiply(model, 600);
     clock.set("2026-11-22T12:00:00.000Z");
     const { id } = await schedules.create(owner, { workflowId, cron: "* * * * *" });
     clock.set("2026-11-22T12:01:00.000Z");

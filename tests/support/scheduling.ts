@@ -16,6 +16,8 @@ export interface Scheduling {
   readonly schedules: ScheduleService;
   /** Starts the scheduler; the pool's end stops it. */
   start(): Promise<void>;
+  /** For how many milliseconds each time the scheduler has held runs. */
+  readonly holds: readonly number[];
   close(): Promise<void>;
 }
 
@@ -45,13 +47,16 @@ export function openScheduling(
   const secrets = { findMissing: async () => [] };
   const runs = new RunService({ database, catalogue, engine, workflows, secrets, now });
   const schedules = new ScheduleService({ database, workflows, runs, now, logger, onFired: () => {} });
+  const holds: number[] = [];
+  const holdRuns = (milliseconds: number) => void holds.push(milliseconds);
   return {
     database,
     workflows,
     runs,
     schedules,
+    holds,
     async start() {
-      await startScheduler({ schedules, runs, sql: database.sql, now, logger });
+      await startScheduler({ schedules, runs, sql: database.sql, holdRuns, now, logger });
     },
     close: () => database.close(),
   };

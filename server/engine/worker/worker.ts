@@ -47,6 +47,8 @@ export interface WorkerOptions {
 /** A worker of this process. */
 export interface RunningWorker {
   isHealthy(): boolean;
+  /** Claims no run for so many milliseconds from now; 0 ends it. */
+  holdClaims(milliseconds: number): void;
   stop(): Promise<void>;
 }
 
@@ -54,7 +56,7 @@ export interface RunningWorker {
 interface WorkerState {
   readonly number: WorkerNumber;
   readonly activeRuns: ActiveRuns;
-  readonly claims: { isAsked: boolean; isFailing: boolean };
+  readonly claims: { isAsked: boolean; isFailing: boolean; heldUntil: number };
   session: Session | null;
   /** Whether the process gives up on the database, at the end of a shutdown. */
   isOver: boolean;
@@ -68,7 +70,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const state: WorkerState = {
     number: randomInt(1, 2 ** 31 - 1),
     activeRuns: new ActiveRuns(),
-    claims: { isAsked: false, isFailing: false },
+    claims: { isAsked: false, isFailing: false, heldUntil: 0 },
     session: null,
     isOver: false,
     retry: (work) => retryConnectionLoss(work, () => state.isOver),
@@ -103,6 +105,10 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
 
   return {
     isHealthy: () => session.isConnected() && loop.idleMs() < STUCK_MS,
+    holdClaims(milliseconds) {
+      state.claims.heldUntil = Date.now() + milliseconds;
+      loop.wakeAt(state.claims.heldUntil);
+    },
     async stop() {
       await loop.stop();
       await drain(worker, state.activeRuns, options.shutdownGraceMs);
@@ -123,7 +129,7 @@ function createWorker(options: WorkerOptions, state: WorkerState, onSlotFree: ()
     number,
     activeRuns,
     canClaim() {
-      claims.isAsked = state.session?.isConnected() ?? false;
+      claims.isAsked = state.session?.isConnected() === true && Date.now() >= claims.heldUntil;
       return claims.isAsked;
     },
     onClaimFailed(error) {
