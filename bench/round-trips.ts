@@ -31,11 +31,17 @@ export async function openCountingProxy(databaseUrl: string): Promise<CountingPr
       sockets.add(socket);
       socket.on("error", () => socket.destroy());
     }
+    let asks = false;
     const read = createMessageReader((type) => {
       if (type === "E" || type === "Q") statements += 1;
-      if (type === "S" || type === "H" || type === "Q") roundTrips += 1;
+      if (type === "S" || type === "H" || type === "Q") asks = true;
     });
-    client.on("data", read);
+    client.on("data", (chunk: Buffer) => {
+      asks = false;
+      read(chunk);
+      // What travels together waits once.
+      if (asks) roundTrips += 1;
+    });
     client.pipe(upstream).pipe(client);
   });
   server.listen(0, "127.0.0.1");

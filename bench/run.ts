@@ -1,9 +1,10 @@
 import os from "node:os";
 import { countDatabaseCosts } from "./database-costs.js";
 import { measuredOperations } from "./operations.js";
-import { costTable, requestTable, runTable } from "./report.js";
+import { burstTable, costTable, requestTable, runTable } from "./report.js";
 import { prepareRequests, type RequestRound } from "./request-rounds.js";
 import { prepareRuns, type RunRound } from "./run-rounds.js";
+import { type BurstRound, prepareBursts } from "./schedule-burst.js";
 import { openStage, type Stage } from "./stage.js";
 
 const ROUNDS = 5;
@@ -11,16 +12,18 @@ const BOUNDS = { seconds: 2, requests: 20_000 };
 const WARM_UP_BOUNDS = { seconds: 4, requests: 20_000 };
 const RUNS = 1_000;
 const WARM_UP_RUNS = 500;
+const BURSTS = 3;
 
 /** No round begins later than this, so that a busy machine makes for fewer rounds and not for a longer bench. */
 const LAST_ROUND_MS = 215_000;
 
-/** Measures everything on a PostgreSQL of its own and prints it as tables, in less than four minutes. */
+/** Measures everything on a PostgreSQL of its own and prints it as tables, in less than seven minutes. */
 async function bench(stage: Stage): Promise<void> {
   console.log(describeMachine());
   console.log(costTable(await countDatabaseCosts(stage)));
   console.log(requestTable(await measureRequests(stage)));
   console.log(runTable(await measureRuns(stage)));
+  console.log(burstTable(await measureBursts(stage)));
   console.log(`Load average at the end: ${os.loadavg()[0]?.toFixed(1)}`);
 }
 
@@ -43,6 +46,13 @@ async function measureRuns(stage: Stage): Promise<RunRound[]> {
   const rounds: RunRound[] = [];
   do rounds.push(await measure(RUNS));
   while (rounds.length < ROUNDS && performance.now() < LAST_ROUND_MS);
+  return rounds;
+}
+
+async function measureBursts(stage: Stage): Promise<BurstRound[]> {
+  const measure = await prepareBursts(stage);
+  const rounds: BurstRound[] = [];
+  for (let round = 0; round < BURSTS; round += 1) rounds.push(await measure());
   return rounds;
 }
 
