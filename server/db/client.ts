@@ -86,9 +86,11 @@ async function inTransaction<T>(pool: Sql, work: (sql: Sql) => Promise<T>): Prom
   try {
     // Travels with the first statement of the work: a connection runs its statements in order.
     const begun = orLost(reserved.unsafe("begin").execute());
-    const [, result] = await Promise.all([begun, orLost(work(reserved))]);
+    const [begin, done] = await Promise.allSettled([begun, orLost(work(reserved))]);
+    if (begin.status === "rejected") throw begin.reason;
+    if (done.status === "rejected") throw done.reason;
     await orLost(reserved.unsafe("commit"));
-    return result;
+    return done.value;
   } catch (error) {
     await orLost(reserved.unsafe("rollback")).then(undefined, () => {
       isUsable = false;
