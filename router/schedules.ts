@@ -26,7 +26,8 @@ const exampleSchedule = {
   createdAt: "2026-11-22T09:00:00.000Z",
   updatedAt: "2026-11-22T09:00:00.000Z",
 };
-const { workflowId, cron, timezone, payload, overlap, catchup } = exampleSchedule;
+const { payload, ...exampleSummary } = exampleSchedule;
+const { workflowId, cron, timezone, overlap, catchup } = exampleSummary;
 const exampleOccurrence = {
   id: "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b4f",
   kind: "calendar",
@@ -71,10 +72,10 @@ export const schedulesRouter = router({
         path: "/schedules",
         operationId: "listSchedules",
         summary: "List schedules",
-        description: "Newest first.",
+        description: "Newest first, without their payloads.",
         tags,
       },
-      examples: { output: { data: [exampleSchedule], pagination: { next: null, prev: null } } },
+      examples: { output: { data: [exampleSummary], pagination: { next: null, prev: null } } },
     })
     .input(schemas.ListSchedulesInput)
     .output(schemas.SchedulePage)

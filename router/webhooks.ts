@@ -22,6 +22,7 @@ const exampleWebhook = {
   createdAt: "2026-11-22T09:00:00.000Z",
   updatedAt: "2026-11-22T09:00:00.000Z",
 };
+const { inputMapping: _, ...exampleSummary } = exampleWebhook;
 const exampleSecret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const exampleDelivery = {
   id: "0198c5f2-7b1e-4a39-9d0e-3f5f6a1c2b50",
@@ -70,10 +71,10 @@ export const webhooksRouter = router({
         path: "/webhooks",
         operationId: "listWebhooks",
         summary: "List webhooks",
-        description: "Newest first.",
+        description: "Newest first, without their mappings.",
         tags,
       },
-      examples: { output: { data: [exampleWebhook], pagination: { next: null, prev: null } } },
+      examples: { output: { data: [exampleSummary], pagination: { next: null, prev: null } } },
     })
     .input(schemas.ListWebhooksInput)
     .output(schemas.WebhookPage)

@@ -171,7 +171,9 @@ export const ScheduleWithRecent = Schedule.extend({
 
 export const ListSchedulesInput = z.object({ workflowId: Id.optional(), ...pageInput });
 
-export const SchedulePage = pageOf(Schedule);
+export const ScheduleSummary = Schedule.omit({ payload: true }).meta({ id: "ScheduleSummary" });
+
+export const SchedulePage = pageOf(ScheduleSummary);
 
 export const ScheduleIdInput = z.object({ id: Id });
 

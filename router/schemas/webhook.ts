@@ -111,7 +111,9 @@ export const WebhookWithSecret = Webhook.extend({
 
 export const ListWebhooksInput = z.object({ workflowId: Id.optional(), ...pageInput });
 
-export const WebhookPage = pageOf(Webhook);
+export const WebhookSummary = Webhook.omit({ inputMapping: true }).meta({ id: "WebhookSummary" });
+
+export const WebhookPage = pageOf(WebhookSummary);
 
 export const WebhookIdInput = z.object({ id: Id });
 

@@ -2,7 +2,7 @@ import type { CalendarSpec } from "./calendar.js";
 import type { ClockChange } from "./cron.js";
 import type { StoredOccurrence } from "./occurrence-store.js";
 import type { Catchup, OccurrenceKind, Outcome, OverlapPolicy } from "./policies.js";
-import type { StoredSchedule } from "./store.js";
+import type { FiringSchedule, StoredSchedule } from "./store.js";
 
 /** What the owner of a schedule sets. */
 export interface ScheduleSettings extends ClockChange {
@@ -32,6 +32,9 @@ export interface Schedule extends ScheduleSettings {
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
+
+/** A row of the list: without the payload, of which a page could hold a hundred large ones. */
+export type ScheduleSummary = Omit<Schedule, "payload">;
 
 /** One instant of the ledger as clients read it. */
 export interface Occurrence {
@@ -104,8 +107,12 @@ function given<Value extends object>(value: Value): Partial<Value> {
 }
 
 /** The settings of a stored schedule. */
-export function settingsOf(stored: StoredSchedule): ScheduleSettings {
-  const { workflowId, cron, timezone, gap, fold, payload, isEnabled, note, startAt, endAt } = stored;
+export function settingsOf({ payload, ...stored }: StoredSchedule): ScheduleSettings {
+  return { payload, ...smallSettingsOf(stored) };
+}
+
+function smallSettingsOf(stored: FiringSchedule): Omit<ScheduleSettings, "payload"> {
+  const { workflowId, cron, timezone, gap, fold, isEnabled, note, startAt, endAt } = stored;
   const { overlap, maxRuns, jitterSeconds, catchupMode, catchupWindowSeconds, catchupMax } = stored;
   return {
     workflowId,
@@ -113,7 +120,6 @@ export function settingsOf(stored: StoredSchedule): ScheduleSettings {
     timezone,
     gap,
     fold,
-    payload,
     enabled: isEnabled,
     note,
     startAt,
@@ -136,14 +142,19 @@ export function toColumns({ enabled, catchup, ...settings }: ScheduleSettings) {
   };
 }
 
-export function toSchedule(stored: StoredSchedule): Schedule {
+export function toSchedule({ payload, ...stored }: StoredSchedule): Schedule {
+  return { payload, ...toScheduleSummary(stored) };
+}
+
+export function toScheduleSummary(stored: FiringSchedule): ScheduleSummary {
   const { id, runCount, nextFireAt, version, createdAt, updatedAt } = stored;
   const stoppedReason = stored.stoppedReason ?? endReason(stored);
-  return { id, ...settingsOf(stored), stoppedReason, runCount, nextFireAt, version, createdAt, updatedAt };
+  const settings = smallSettingsOf(stored);
+  return { id, ...settings, stoppedReason, runCount, nextFireAt, version, createdAt, updatedAt };
 }
 
 /** Why a schedule that is switched on will not fire again, or null. */
-function endReason({ isEnabled, nextFireAt, endAt }: StoredSchedule): string | null {
+function endReason({ isEnabled, nextFireAt, endAt }: FiringSchedule): string | null {
   if (!isEnabled || nextFireAt !== null) return null;
   return endAt === null
     ? "The cron expression has no further instant."

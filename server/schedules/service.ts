@@ -33,10 +33,12 @@ import {
   type Schedule,
   type ScheduleChange,
   type ScheduleSettings,
+  type ScheduleSummary,
   settingsOf,
   toColumns,
   toOccurrence,
   toSchedule,
+  toScheduleSummary,
 } from "./schedule.js";
 import * as store from "./store.js";
 import { CronError } from "./wall-times.js";
@@ -117,7 +119,7 @@ export class ScheduleService {
   async list(
     principal: Principal,
     request: PageRequest & { readonly workflowId?: string | undefined },
-  ): Promise<Page<Schedule>> {
+  ): Promise<Page<ScheduleSummary>> {
     const window = pageWindow(request, (id) => id.startsWith("sch_"));
     if (request.workflowId !== undefined && !isUuid(request.workflowId)) {
       return { data: [], pagination: { next: null, prev: null } };
@@ -128,7 +130,7 @@ export class ScheduleService {
       window,
       request,
     );
-    return { ...page, data: page.data.map(toSchedule) };
+    return { ...page, data: page.data.map(toScheduleSummary) };
   }
 
   /**

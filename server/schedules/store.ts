@@ -102,10 +102,10 @@ export async function listSchedules(
   organizationId: string,
   window: PageWindow,
   filter: { readonly workflowId?: string | undefined },
-): Promise<Page<StoredSchedule>> {
+): Promise<Page<FiringSchedule>> {
   const page = keyset(schedules.createdAt, schedules.id, window);
   const rows = await db
-    .select()
+    .select(firingColumns)
     .from(schedules)
     .where(
       page.where(

@@ -9,7 +9,7 @@ import { invalidBody } from "../errors/invalid-body.js";
 import type { ResealedBatch, SealedValues } from "../secrets/rotate-keys.js";
 import type { SealedSecret, SecretBox } from "../secrets/secret-box.js";
 import type { WorkflowService } from "../workflows/service.js";
-import { toWebhook, type Webhook } from "./show-webhook.js";
+import { toWebhook, toWebhookSummary, type Webhook, type WebhookSummary } from "./show-webhook.js";
 import * as store from "./store.js";
 import { secretProblem, type Verification } from "./verification.js";
 import { isWebhookId, labelOf } from "./webhook-id.js";
@@ -100,14 +100,14 @@ export class WebhookService implements SealedValues {
   async list(
     principal: Principal,
     request: PageRequest & { readonly workflowId?: string | undefined },
-  ): Promise<Page<Webhook>> {
+  ): Promise<Page<WebhookSummary>> {
     const window = pageWindow(request, isWebhookId);
     if (request.workflowId !== undefined && !isUuid(request.workflowId)) {
       return { data: [], pagination: { next: null, prev: null } };
     }
-    const { db } = this.#options.database;
-    const page = await store.listWebhooks(db, principal.organizationId, window, request);
-    return { ...page, data: page.data.map((webhook) => this.#toWebhook(webhook)) };
+    const { database, baseUrl, now } = this.#options;
+    const page = await store.listWebhooks(database.db, principal.organizationId, window, request);
+    return { ...page, data: page.data.map((webhook) => toWebhookSummary(webhook, baseUrl, now())) };
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { StoredWebhook } from "./store.js";
+import type { ListedWebhook, StoredWebhook } from "./store.js";
 import type { Verification } from "./verification.js";
 
 /** A webhook as clients read it: its secrets are never read again. */
@@ -23,8 +23,15 @@ export interface Webhook {
   readonly updatedAt: Date;
 }
 
+/** A row of the list: without the mapping, of which a page could hold a hundred large ones. */
+export type WebhookSummary = Omit<Webhook, "inputMapping">;
+
 /** Leaves out the secrets and what only the server needs. */
-export function toWebhook(stored: StoredWebhook, baseUrl: string, now: Date): Webhook {
+export function toWebhook({ inputMapping, ...stored }: StoredWebhook, baseUrl: string, now: Date): Webhook {
+  return { inputMapping, ...toWebhookSummary(stored, baseUrl, now) };
+}
+
+export function toWebhookSummary(stored: ListedWebhook, baseUrl: string, now: Date): WebhookSummary {
   const { id, previousSecretEndsAt } = stored;
   const isOver = previousSecretEndsAt === null || previousSecretEndsAt <= now;
   return {
@@ -36,7 +43,6 @@ export function toWebhook(stored: StoredWebhook, baseUrl: string, now: Date): We
     verification: stored.verification,
     enabled: stored.isEnabled,
     stoppedReason: stored.stoppedReason,
-    inputMapping: stored.inputMapping,
     filter: stored.filter,
     deliveryKey: stored.deliveryKey,
     allowWait: stored.allowsWait,

@@ -21,6 +21,10 @@ import type { DeliveryVerdict } from "./verdicts.js";
 export type StoredWebhook = typeof webhooks.$inferSelect;
 export type StoredDelivery = typeof webhookDeliveries.$inferSelect;
 
+/** A row of the list of webhooks: without the mapping, which may be large. */
+export type ListedWebhook = Omit<StoredWebhook, "inputMapping">;
+const { inputMapping: _, ...listedColumns } = getTableColumns(webhooks);
+
 /** A row of the list of deliveries: without what was sent. */
 export type DeliverySummary = Omit<StoredDelivery, "headers" | "query" | "body" | "organizationId">;
 
@@ -67,10 +71,10 @@ export async function listWebhooks(
   organizationId: string,
   window: PageWindow,
   filter: { readonly workflowId?: string | undefined },
-): Promise<Page<StoredWebhook>> {
+): Promise<Page<ListedWebhook>> {
   const page = keyset(webhooks.createdAt, webhooks.id, window);
   const rows = await db
-    .select()
+    .select(listedColumns)
     .from(webhooks)
     .where(
       page.where(
