@@ -21,7 +21,7 @@ export interface RateLimit {
 export interface WebhookRateLimit {
   /**
    * Lets a delivery be read, unless the webhook has had as many verified ones as it may, or the address, Express's
-   * `req.ip`, has sent it as many that were not. Where nothing is verified the delivery counts at once.
+   * `req.ip`, has sent it as many that were not verified, or not yet. Where nothing is verified it counts at once.
    * @throws AppError `rate_limited` with `retryAfterMs`, and the header `Retry-After` (seconds, rounded up).
    */
   admit(
@@ -39,7 +39,7 @@ export interface WebhookRateLimit {
 export interface AdmittedDelivery {
   /** @throws AppError `rate_limited`, as `admit` does, when others were faster. */
   countVerified(): Promise<void>;
-  /** Counts one that is not verified; false when the webhook has kept 100 of these within the minute. */
+  /** Whether one that is not verified may be kept: the webhook keeps 100 of these within the minute. */
   countRefused(): Promise<boolean>;
 }
 
@@ -79,17 +79,21 @@ export function createWebhookRateLimit(): WebhookRateLimit {
         refuse(state.msBeforeNext, setHeader, "Too many deliveries to this webhook.");
       };
       const countVerified = async () => refuseBeyond(rateLimitPerMinute, await verified.consume(id));
-      const countRefused = async () => {
-        await refused.consume(slot);
-        return (await take(kept, id)).isAccepted;
-      };
+      const countRefused = async () => (await take(kept, id)).isAccepted;
       if (verification.type === "none") {
         await countVerified();
         return { countVerified: async () => {}, countRefused };
       }
       refuseBeyond(rateLimitPerMinute - 1, await verified.get(id));
-      refuseBeyond(rateLimitPerMinute - 1, await refused.get(slot));
-      return { countVerified, countRefused };
+      // Counts as one that is not verified until it is: many at the same time are no way around.
+      refuseBeyond(rateLimitPerMinute, await refused.consume(slot));
+      return {
+        countVerified: async () => {
+          await refused.reward(slot);
+          await countVerified();
+        },
+        countRefused,
+      };
     },
   };
 }

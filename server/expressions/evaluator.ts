@@ -1,5 +1,4 @@
 import type { ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import { BlockError } from "../connectors/define-connector.js";
 import { endOf, startProcess } from "../processes/start-process.js";
 import { type Evaluation, type EvaluationResult, tookTooLong } from "./evaluate-expression.js";
@@ -20,6 +19,8 @@ interface Death {
 /** One process that evaluates one expression at a time; it starts when it is needed and ends when it is idle. */
 export class Evaluator {
   #child: ChildProcess | null = null;
+  /** Settles once the last process that was started is gone. */
+  #ended: Promise<void> = Promise.resolve();
   #hear: (said: EvaluatorMessage | Death) => void = () => undefined;
   #idle: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -72,7 +73,7 @@ export class Evaluator {
     if (child === null) return;
     hold(child);
     child.kill("SIGKILL");
-    await once(child, "exit");
+    await this.#ended;
   }
 
   /** Null when the process was killed from outside. */
@@ -81,7 +82,7 @@ export class Evaluator {
     const child = startProcess(new URL("./evaluator-process", import.meta.url), MAX_HEAP_MB);
     this.#child = child;
     child.on("message", (said: EvaluatorMessage) => this.#hear(said));
-    void endOf(child).then((signal) => this.#forget(child, signal));
+    this.#ended = endOf(child).then((signal) => this.#forget(child, signal));
     const limit = end(child, START_MS);
     const said = await this.#next();
     clearTimeout(limit.timer);

@@ -50,7 +50,11 @@ export class WrittenSecrets {
     let end = 0;
     for (let start = 0; start <= folded.length - MIN_LENGTH; start += 1) {
       const length = this.#matchAt(start, folded, steps);
-      if (steps.left < 0) return REDACTED;
+      if (steps.left < 0) {
+        // The texts beside it do not pay for it.
+        steps.left = 0;
+        return REDACTED;
+      }
       if (length === 0) continue;
       if (start >= end) shown += text.slice(end, start) + REDACTED;
       end = Math.max(end, start + length);

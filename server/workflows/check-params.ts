@@ -67,7 +67,11 @@ export function* refusedParams(
     try {
       const parsed = of.map((name) => [name, type.params.shape[name]?.safeParse(params[name])] as const);
       if (parsed.some(([, result]) => result?.success !== true)) continue;
-      refuse(Object.fromEntries(parsed.map(([name, result]) => [name, result?.data])));
+      const answer: unknown = refuse(
+        Object.fromEntries(parsed.map(([name, result]) => [name, result?.data])),
+      );
+      // A rule that answers later is no rule, and its failure is nobody's.
+      if (answer instanceof Promise) answer.catch(() => undefined);
     } catch (error) {
       // Whatever else a rule throws says nothing of the parameters; the run itself will tell.
       if (error instanceof BlockError) yield { field: of[0], error: error.message };

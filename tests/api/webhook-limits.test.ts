@@ -52,6 +52,12 @@ describe("the rate limit of a webhook that verifies", () => {
   const statusesOf = async (requests: Promise<{ status: number }>[]) =>
     (await Promise.all(requests)).map(({ status }) => status);
 
+  it("lets no more through at the same time than one after another", async () => {
+    const { forge } = await create(3);
+    const statuses = await statusesOf(Array.from({ length: 12 }, () => forge("203.0.113.9")));
+    expect(statuses.toSorted()).toEqual([...Array(3).fill(401), ...Array(9).fill(429)]);
+  });
+
   it("is used up by nobody who cannot sign: strangers are limited by their own address", async () => {
     const { id, send, forge } = await create(3);
     const strangers = [];

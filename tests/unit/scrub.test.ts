@@ -169,5 +169,7 @@ describe("scrubbing", () => {
     const secret = `${"a".repeat(20)}b${"a".repeat(20_000)}`;
     const [shown, short] = createScrub([secret])(["a".repeat(500_000), `${secret} and no more`]);
     expect([shown, short]).toEqual([REDACTED, `${REDACTED} and no more`]);
+    const beside = { long: "a".repeat(500_000), text: "hello", list: ["one", "two"] };
+    expect(createScrub([secret])(beside)).toEqual({ ...beside, long: REDACTED });
   });
 });
