@@ -87,14 +87,14 @@ export async function insertRuns(
         case
           when run.input is not null then run.input
           when run.trigger->>'kind' <> 'schedule' then 'null'
-          when json_typeof(schedule.payload) <> 'null' then schedule.payload
-          else '{}'
+          else coalesce((
+            select schedule.payload from ${schedules} as schedule
+            where schedule.organization_id = run."organizationId" and schedule.id = run."createdBy"
+              and json_typeof(schedule.payload) <> 'null'), '{}')
         end,
         run.trigger, run.trigger->>'kind', run."idempotencyKey", run."createdBy", run."requestedBy", run.now,
         run."failureWorkflowId", coalesce(run.depth, 0), run."parentWait"
       from given as run
-      left join ${schedules} as schedule
-        on schedule.organization_id = run."organizationId" and schedule.id = run."createdBy"
       on conflict do nothing
       returning id, organization_id, workflow_id, version_id
     ), queued as (
@@ -267,7 +267,8 @@ export async function takeFailedRun(db: Db): Promise<FailedRun | null> {
   const [row] = await db
     .select({ id, workflowId, organizationId, versionId, input, depth, startedBy, failureWorkflowId })
     .from(runs)
-    .where(and(eq(state, "failed"), isNotNull(failureWorkflowId), isNull(failureRunId)))
+    // Literal, as in the index that it needs.
+    .where(and(sql`${state} = 'failed'`, isNotNull(failureWorkflowId), isNull(failureRunId)))
     .orderBy(finishedAt)
     .limit(1)
     .for("update", { skipLocked: true });
