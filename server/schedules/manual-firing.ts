@@ -195,6 +195,8 @@ export class ManualFiring {
         const candidates = await this.#lockCandidates(tx, organizationId, ids, minute);
         const settled = await this.#options.ledger.settle(tx, candidates);
         await this.#countRuns(tx, settled);
+        // They learn for which runs instants wait now.
+        if (settled.some(({ outcome }) => outcome === "pending")) await store.wakeSchedulers(tx.db);
         return settled;
       });
     } catch (error) {

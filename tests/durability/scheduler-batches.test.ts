@@ -129,6 +129,22 @@ describe("after an outage", () => {
 });
 
 describe("an instant that waits for a run", () => {
+  it("starts at once when the run ends, also when a tick has taken it", async () => {
+    const { schedules, runs } = scheduling;
+    const { id } = await schedules.create(owner, { workflowId, cron: "* * * * *", overlap: "buffer_one" });
+    const { runId } = await schedules.trigger(owner, { id });
+    await scheduling.start();
+    await schedules.tick(owner);
+    const outcomes = async () => {
+      const { data } = await schedules.listOccurrences(owner, { id, limit: 10 });
+      return data.filter(({ kind }) => kind === "calendar").map(({ outcome }) => outcome);
+    };
+    expect(await outcomes()).toEqual(["pending"]);
+    await runs.cancel(owner, runId);
+    // Sooner than the scheduler looks by itself.
+    await waitFor(outcomes, ([outcome]) => outcome === "fired", 15_000);
+  });
+
   it("starts at once when the run ends just after the scheduler has looked at it", async () => {
     const { schedules, runs, database: pool } = scheduling;
     const { id } = await schedules.create(owner, { workflowId, cron: "* * * * *", overlap: "buffer_one" });
